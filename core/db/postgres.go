@@ -1,0 +1,174 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+const (
+	postgresConns = 32
+	// postgresWriters bounds the write transactions of one process, so that a row that all of them want (a busy
+	// project's usage) never makes one wait for the lock timeout.
+	postgresWriters = 16
+	// postgresTries is how often a transaction is tried that met a deadlock or a serialization failure.
+	postgresTries = 8
+	// postgresCommit is how long a commit is waited for after which it may have happened or not.
+	postgresCommit = 10 * time.Second
+)
+
+func (d *DB) openPostgres(ctx context.Context, rawURL string, opt Options) error {
+	cfg, err := pgx.ParseConfig(rawURL)
+	if err != nil {
+		return fmt.Errorf("the database address %s is not understood: %w", Redact(rawURL), err)
+	}
+	if cfg.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+		return errors.New("the database address asks for the simple protocol, which mixes values into the text of statements; remove default_query_exec_mode")
+	}
+	d.engine, d.feed.shared, d.feed.start = Postgres, true, time.Now()
+	for k, v := range map[string]string{"statement_timeout": "5000", "lock_timeout": "2000",
+		"idle_in_transaction_session_timeout": "15000", "application_name": "hallmark"} {
+		if _, set := cfg.RuntimeParams[k]; !set {
+			cfg.RuntimeParams[k] = v
+		}
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 5 * time.Second
+	}
+	d.pool = stdlib.OpenDB(*cfg)
+	n := opt.MaxConns
+	if n == 0 {
+		n = postgresConns
+	}
+	d.maxConns = n
+	d.pool.SetMaxOpenConns(n)
+	d.pool.SetMaxIdleConns(n)
+	d.pool.SetConnMaxIdleTime(5 * time.Minute)
+	d.slots = make(chan struct{}, min(postgresWriters, n))
+	if err := d.Ping(ctx); err != nil {
+		d.pool.Close()
+		return fmt.Errorf("the database %s does not answer: %w", Redact(rawURL), err)
+	}
+	return nil
+}
+
+// writePostgres runs f in a transaction of its own, again if it lost against another one.
+func (d *DB) writePostgres(ctx context.Context, f func(tx *Tx) error) (*Tx, error) {
+	select {
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for try := 1; ; try++ {
+		t, err := d.tryPostgres(ctx, f)
+		if err == nil || !retryable(err) || try == postgresTries {
+			return t, err
+		}
+		if errors.Is(err, errBegin) {
+			d.pool.SetMaxIdleConns(-1) // the others in the pool have ended too: close them
+			d.pool.SetMaxIdleConns(d.maxConns)
+		}
+		wait := time.NewTimer(time.Duration(rand.Int64N(int64(try) * int64(10*time.Millisecond))))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (d *DB) tryPostgres(ctx context.Context, f func(tx *Tx) error) (*Tx, error) {
+	// The end of ctx ends the transaction until the commit is sent. A commit that was sent is waited for, so that the
+	// caller learns how it went.
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	detach := context.AfterFunc(ctx, cancel)
+	defer detach()
+	tx, err := d.pool.BeginTx(inner, nil)
+	if err != nil {
+		return nil, begun(ctx, d.translate(err))
+	}
+	defer tx.Rollback() // does nothing after the commit
+	t := &Tx{d: d, ctx: ctx, run: tx}
+	if err := t.ended(f(t)); err != nil {
+		return nil, err
+	}
+	if err := insertChanges(t); err != nil {
+		return nil, err
+	}
+	if !detach() {
+		return nil, ctx.Err()
+	}
+	limit := time.AfterFunc(postgresCommit, cancel)
+	defer limit.Stop()
+	if err := tx.Commit(); err != nil {
+		if err = d.translate(err); !errors.As(err, new(*pgconn.PgError)) && !errors.Is(err, ErrUnavailable) {
+			err = fmt.Errorf("%w (%w)", ErrUnavailable, err)
+		}
+		return nil, err
+	}
+	return t, nil
+}
+
+// errBegin says that a transaction did not begin because its connection had ended while it lay idle in the pool.
+var errBegin = errors.New("the connection had ended")
+
+// begun gives the error of BEGIN. All idle connections have ended after the server was started anew: each is worth
+// another try, because nothing was sent yet.
+func begun(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, ErrUnavailable) && !errors.As(err, new(*pgconn.ConnectError)) {
+		return fmt.Errorf("%w: %w", errBegin, err)
+	}
+	return err
+}
+
+// retryable reports whether a transaction failed only because of others that ran beside it, or never began.
+func retryable(err error) bool {
+	if errors.Is(err, errBegin) {
+		return true
+	}
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Code == "40001" || e.Code == "40P01"
+}
+
+// translatePostgres turns the driver's errors into ours. The original stays in the chain for retryable and the log.
+func translatePostgres(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		switch {
+		case e.Code == "22021":
+			// A text with a NUL or broken UTF-8: no row can have it.
+			return sql.ErrNoRows
+		case e.Code == "53100":
+			return fmt.Errorf("%w (%w)", ErrFull, err)
+		case e.Code == "57014", e.Code == "55P03", e.Code[:2] == "53", e.Code[:2] == "57", e.Code[:2] == "08",
+			e.Code == "25006", e.Code == "40001", e.Code == "40P01":
+			return fmt.Errorf("%w (%w)", ErrUnavailable, err)
+		}
+		return err
+	}
+	var ne net.Error
+	if errors.As(err, &ne) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || pgconn.SafeToRetry(err) ||
+		pgconn.Timeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w (%w)", ErrUnavailable, err)
+	}
+	return err
+}

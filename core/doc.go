@@ -1,0 +1,6 @@
+// Package core is the domain: principals, projects, roles, actions and the errors a person sees.
+//
+// It imports the standard library only. principal.go says who asks, action.go what can be done, project.go where,
+// error.go how a refusal is told. The rooms below it: db (one handle for both engines), store (all SQL of the domain),
+// auth (request to principal), access (who may do what), api (the admin API), seal (keys at rest).
+package core

@@ -1,0 +1,5 @@
+-- Names are paged: in byte order on both engines.
+ALTER TABLE account ALTER COLUMN username TYPE TEXT COLLATE "C";
+ALTER TABLE project ALTER COLUMN name TYPE TEXT COLLATE "C";
+ALTER TABLE robot ALTER COLUMN name TYPE TEXT COLLATE "C";
+ALTER TABLE label ALTER COLUMN name TYPE TEXT COLLATE "C";

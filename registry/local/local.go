@@ -1,0 +1,261 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/registry"
+	"github.com/hallmarkhub/hallmark/registry/blob"
+)
+
+// Options of New. Zero values take the defaults of docs/limits.md.
+type Options struct {
+	// Record is called inside the transaction of every change that a client sees, before it commits. What it returns
+	// is called after the commit.
+	Record func(tx *db.Tx, e Event) (committed func(), err error)
+
+	// Lease is how long what was just pushed, mounted or looked at by a pusher is safe from garbage collection
+	// without being referred to.
+	Lease time.Duration
+	// GarbageDelay is how long a key stays after it was given up: longer than any redirect to it lives.
+	GarbageDelay time.Duration
+	// RedirectTTL is how long an address handed out for a blob works.
+	RedirectTTL time.Duration
+
+	Manifest             registry.ManifestLimits
+	MaxBlobSize          int64 // bytes
+	UploadsPerPrincipal  int
+	UploadsPerRepository int
+
+	ManifestCacheBytes int // payloads
+	BlobCacheBytes     int // contents of small blobs
+}
+
+// smallBlob is the size up to which a blob's content is kept in memory: a config, an SBOM, a signature.
+const smallBlob = 64 << 10
+
+func (o Options) orDefault() Options {
+	def := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	num := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&o.Lease, 24*time.Hour)
+	def(&o.GarbageDelay, 10*time.Minute)
+	def(&o.RedirectTTL, time.Minute)
+	num(&o.UploadsPerPrincipal, 64)
+	num(&o.UploadsPerRepository, 1000)
+	num(&o.ManifestCacheBytes, 32<<20)
+	num(&o.BlobCacheBytes, 16<<20)
+	if o.MaxBlobSize == 0 {
+		o.MaxBlobSize = 20 << 30
+	}
+	if o.Record == nil {
+		o.Record = func(*db.Tx, Event) (func(), error) { return nil, nil }
+	}
+	return o
+}
+
+// Registry is a registry.Registry on this machine.
+type Registry struct {
+	db    *db.DB
+	store blob.Store
+	opt   Options
+	// process names this process in upload rows, where several write to one database.
+	process string
+
+	// What is cached is what a warm pull needs, so that it runs no SQL. Where other processes write too, tags are not
+	// cached: they are the one thing that a client expects to see move at once.
+	tags      *otter.Cache[linkKey, digest.Digest] // nil where tags are not cached
+	manifests *otter.Cache[linkKey, *manifestLink]
+	blobs     *otter.Cache[linkKey, *blobLink]
+	contents  *otter.Cache[string, []byte] // by key of the store
+	// uploads holds sessions by id. They are not cached but kept: two of one upload would be two writers.
+	uploads sync.Map
+}
+
+var _ registry.Registry = (*Registry)(nil)
+
+// linkKey is a repository's name and what it has: a tag or a digest.
+type linkKey struct{ repo, ref string }
+
+// Kinds of db.Change. Keys are repository and reference, parted by a space, which neither contains.
+const (
+	changeTag        = "tag"
+	changeManifest   = "manifest"
+	changeBlob       = "blob"
+	ChangeRepository = "repository" // key: the name, when it was removed with all it had
+)
+
+// New makes a registry on an open database with its schema up to date and a blob store.
+func New(d *db.DB, store blob.Store, opt Options) (*Registry, error) {
+	l := &Registry{db: d, store: store, opt: opt.orDefault(), process: newID()}
+	var err error
+	if d.Engine() == db.SQLite {
+		if l.tags, err = otter.New(&otter.Options[linkKey, digest.Digest]{MaximumSize: 100_000}); err != nil {
+			return nil, err
+		}
+	}
+	if l.manifests, err = otter.New(&otter.Options[linkKey, *manifestLink]{
+		MaximumWeight: uint64(l.opt.ManifestCacheBytes),
+		Weigher:       func(k linkKey, m *manifestLink) uint32 { return uint32(len(m.manifest.Payload) + len(k.repo) + 512) },
+	}); err != nil {
+		return nil, err
+	}
+	if l.blobs, err = otter.New(&otter.Options[linkKey, *blobLink]{MaximumSize: 100_000}); err != nil {
+		return nil, err
+	}
+	if l.contents, err = otter.New(&otter.Options[string, []byte]{
+		MaximumWeight: uint64(l.opt.BlobCacheBytes),
+		Weigher:       func(k string, b []byte) uint32 { return uint32(len(b) + len(k) + 128) },
+	}); err != nil {
+		return nil, err
+	}
+	d.Subscribe(l.forget)
+	return l, nil
+}
+
+// forget drops what others changed.
+func (l *Registry) forget(changes []db.Change) {
+	for _, c := range changes {
+		repo, ref, _ := strings.Cut(c.Key, " ")
+		k := linkKey{repo, ref}
+		switch c.Kind {
+		case changeTag:
+			if l.tags != nil {
+				l.tags.Invalidate(k)
+			}
+		case changeManifest:
+			l.manifests.Invalidate(k)
+		case changeBlob:
+			l.blobs.Invalidate(k)
+		case ChangeRepository, "":
+			// Rare, so everything goes instead of an index by repository being kept.
+			if l.tags != nil {
+				l.tags.InvalidateAll()
+			}
+			l.manifests.InvalidateAll()
+			l.blobs.InvalidateAll()
+		}
+	}
+}
+
+// changed says in a transaction that what is cached for repo and ref is no longer true.
+func (l *Registry) changed(tx *db.Tx, kind, repo, ref string) {
+	if kind == changeTag && l.tags == nil {
+		return
+	}
+	tx.Changed(kind, repo+" "+ref)
+}
+
+// EventKind says what happened in a transaction.
+type EventKind string
+
+// The events.
+const (
+	ManifestPushed  EventKind = "manifest.push"
+	ManifestDeleted EventKind = "manifest.delete"
+	TagDeleted      EventKind = "tag.delete"
+	BlobDeleted     EventKind = "blob.delete"
+)
+
+// Event is a change that a client sees, as Options.Record is told of it.
+type Event struct {
+	Kind       EventKind
+	ProjectID  string
+	Repository string
+	Digest     digest.Digest
+	MediaType  string
+	Tags       []string
+	Subject    digest.Digest
+}
+
+// record calls the hook.
+func (l *Registry) record(tx *db.Tx, e Event) error {
+	committed, err := l.opt.Record(tx, e)
+	if err == nil && committed != nil {
+		tx.OnCommit(committed)
+	}
+	return err
+}
+
+// repository is a row that a write needs.
+type repository struct {
+	id, project string
+	sparse      bool // manifests may name layers and children that are not there
+	pushed      bool // has had a manifest
+}
+
+// repository reads a repository and makes it if it is not there. Its project has to exist.
+func (l *Registry) repository(tx *db.Tx, name string) (repository, error) {
+	var r repository
+	if !registry.ValidName(name) {
+		return r, registry.NewError(registry.CodeNameInvalid, "a repository is named project/path, in lower-case letters, digits and single . _ - between them.")
+	}
+	project, _, _ := strings.Cut(name, "/")
+	var id *string
+	var pushed *int64
+	err := tx.QueryRow(`SELECT p.id, p.sparse_indexes, r.id, r.pushed_at FROM project p
+		LEFT JOIN repository r ON r.name = $2 WHERE p.name = $1`, project, name).Scan(&r.project, &r.sparse, &id, &pushed)
+	if errors.Is(err, db.ErrNoRows) {
+		return r, registry.NewError(registry.CodeNameUnknown, fmt.Sprintf("there is no project %q: create it first, with: hallmark create project %s", project, project))
+	}
+	if err != nil {
+		return r, err
+	}
+	if id != nil {
+		r.id, r.pushed = *id, *pushed > 0
+		return r, nil
+	}
+	// Another process may make it at the same moment; then theirs is the one.
+	err = tx.QueryRow(`INSERT INTO repository (id, project_id, name, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+		ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id`, newID(), r.project, name, tx.Now()).Scan(&r.id)
+	return r, err
+}
+
+// repositoryID reads the id of a repository that has to be there.
+func (l *Registry) repositoryID(tx *db.Tx, name string) (id, project string, err error) {
+	err = tx.QueryRow(`SELECT id, project_id FROM repository WHERE name = $1`, name).Scan(&id, &project)
+	if errors.Is(err, db.ErrNoRows) {
+		err = nameUnknown(name)
+	}
+	return id, project, err
+}
+
+// exists tells an unknown name from an unknown thing in it. It is asked only when something was not found.
+func (l *Registry) exists(ctx context.Context, repo string, otherwise error) error {
+	var one int64
+	err := l.db.QueryRow(ctx, `SELECT 1 FROM repository WHERE name = $1`, repo).Scan(&one)
+	if errors.Is(err, db.ErrNoRows) {
+		return nameUnknown(repo)
+	}
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+func nameUnknown(name string) error {
+	return registry.NewError(registry.CodeNameUnknown, "there is no repository "+name+": a push makes it.")
+}
+
+func manifestUnknown(repo string, ref registry.Reference) error {
+	return registry.NewError(registry.CodeManifestUnknown, "repository "+repo+" has no manifest "+ref.String()+".")
+}
+
+func blobUnknown(repo string, d digest.Digest) error {
+	return registry.NewError(registry.CodeBlobUnknown, "repository "+repo+" has no blob "+d.String()+".")
+}

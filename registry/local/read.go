@@ -1,0 +1,235 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/registry"
+	"github.com/hallmarkhub/hallmark/registry/blob"
+)
+
+// manifestLink is a manifest as one repository has it.
+type manifestLink struct {
+	manifest registry.Manifest
+	lease    atomic.Int64 // microseconds
+}
+
+// blobLink is a blob as one repository has it.
+type blobLink struct {
+	key   string
+	size  int64
+	lease atomic.Int64 // microseconds
+}
+
+// cached reads through a cache, and past it when it may not be believed. load's errors are never kept.
+func cached[V any](ctx context.Context, l *Registry, c *otter.Cache[linkKey, V], k linkKey, load func(context.Context, linkKey) (V, error)) (V, error) {
+	if c == nil || !l.db.Fresh() {
+		return load(ctx, k)
+	}
+	if v, ok := c.GetIfPresent(k); ok {
+		return v, nil
+	}
+	return c.Get(ctx, k, otter.LoaderFunc[linkKey, V](load))
+}
+
+// Manifest implements registry.Reader.
+func (l *Registry) Manifest(ctx context.Context, repo string, ref registry.Reference, keep bool) (*registry.Manifest, error) {
+	d := ref.Digest
+	var err error
+	if d == "" {
+		if d, err = cached(ctx, l, l.tags, linkKey{repo, ref.Tag}, l.loadTag); err != nil {
+			return nil, l.missing(ctx, repo, err, manifestUnknown(repo, ref))
+		}
+	}
+	m, err := cached(ctx, l, l.manifests, linkKey{repo, string(d)}, l.loadManifest)
+	if err != nil {
+		return nil, l.missing(ctx, repo, err, manifestUnknown(repo, ref))
+	}
+	if keep {
+		if err := l.renewManifest(ctx, repo, d, m); err != nil {
+			return nil, l.missing(ctx, repo, err, manifestUnknown(repo, ref))
+		}
+	}
+	return &m.manifest, nil
+}
+
+// missing turns "no row" into what the client is told.
+func (l *Registry) missing(ctx context.Context, repo string, err, unknown error) error {
+	if errors.Is(err, db.ErrNoRows) {
+		return l.exists(ctx, repo, unknown)
+	}
+	return err
+}
+
+func (l *Registry) loadTag(ctx context.Context, k linkKey) (d digest.Digest, err error) {
+	err = l.db.QueryRow(ctx, `SELECT t.digest FROM tag t JOIN repository r ON r.id = t.repository_id
+		WHERE r.name = $1 AND t.name = $2`, k.repo, k.ref).Scan(&d)
+	return d, err
+}
+
+func (l *Registry) loadManifest(ctx context.Context, k linkKey) (*manifestLink, error) {
+	v := &manifestLink{}
+	var lease int64
+	var subject *string
+	err := l.db.QueryRow(ctx, `SELECT m.digest, m.media_type, m.payload, m.subject, l.leased_until
+		FROM repository r JOIN manifest_link l ON l.repository_id = r.id JOIN manifest m ON m.digest = l.digest
+		WHERE r.name = $1 AND l.digest = $2`, k.repo, k.ref).
+		Scan(&v.manifest.Digest, &v.manifest.MediaType, &v.manifest.Payload, &subject, &lease)
+	if err != nil {
+		return nil, err
+	}
+	if subject != nil {
+		v.manifest.Subject = digest.Digest(*subject)
+	}
+	// A manifest is small and read rarely: its bytes are checked whenever they come from the database, so that a
+	// page gone bad is never served.
+	if got := v.manifest.Digest.Algorithm().FromBytes(v.manifest.Payload); got != v.manifest.Digest || string(got) != k.ref {
+		return nil, fmt.Errorf("manifest %s in the database has the bytes of %s", v.manifest.Digest, got)
+	}
+	v.lease.Store(lease)
+	return v, nil
+}
+
+// renewManifest gives a manifest that a pusher looked at a new lease when more than half of the old one is over.
+func (l *Registry) renewManifest(ctx context.Context, repo string, d digest.Digest, m *manifestLink) error {
+	now := l.db.Micros()
+	if m.lease.Load()-now > l.opt.Lease.Microseconds()/2 {
+		return nil
+	}
+	until := now + l.opt.Lease.Microseconds()
+	err := l.db.Write(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(`UPDATE manifest_link SET leased_until = $3 WHERE digest = $2
+			AND repository_id = (SELECT id FROM repository WHERE name = $1)`, repo, string(d), until)
+		if err == nil && n == 0 {
+			err = db.ErrNoRows
+		}
+		return err
+	})
+	if err == nil {
+		m.lease.Store(until)
+	}
+	return err
+}
+
+func (l *Registry) loadBlob(ctx context.Context, k linkKey) (*blobLink, error) {
+	v := &blobLink{}
+	var lease int64
+	err := l.db.QueryRow(ctx, `SELECT b.key, b.size, l.leased_until
+		FROM repository r JOIN blob_link l ON l.repository_id = r.id JOIN blob b ON b.digest = l.digest
+		WHERE r.name = $1 AND l.digest = $2`, k.repo, k.ref).Scan(&v.key, &v.size, &lease)
+	v.lease.Store(lease)
+	return v, err
+}
+
+func (l *Registry) blob(ctx context.Context, repo string, d digest.Digest) (*blobLink, error) {
+	b, err := cached(ctx, l, l.blobs, linkKey{repo, string(d)}, l.loadBlob)
+	if err != nil {
+		return nil, l.missing(ctx, repo, err, blobUnknown(repo, d))
+	}
+	return b, nil
+}
+
+// StatBlob implements registry.Reader.
+func (l *Registry) StatBlob(ctx context.Context, repo string, d digest.Digest, keep bool) (int64, error) {
+	b, err := l.blob(ctx, repo, d)
+	if err != nil {
+		return 0, err
+	}
+	now := l.db.Micros()
+	if !keep || b.lease.Load()-now > l.opt.Lease.Microseconds()/2 {
+		return b.size, nil
+	}
+	until := now + l.opt.Lease.Microseconds()
+	err = l.db.Write(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(`UPDATE blob_link SET leased_until = $3 WHERE digest = $2
+			AND repository_id = (SELECT id FROM repository WHERE name = $1)`, repo, string(d), until)
+		if err == nil && n == 0 {
+			err = blobUnknown(repo, d)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	b.lease.Store(until)
+	return b.size, nil
+}
+
+// Blob implements registry.Reader.
+func (l *Registry) Blob(ctx context.Context, repo string, d digest.Digest) (*registry.Blob, error) {
+	b, err := l.blob(ctx, repo, d)
+	if err != nil {
+		return nil, err
+	}
+	out, err := l.open(ctx, d, b)
+	if errors.Is(err, blob.ErrNotFound) {
+		// The bytes may have moved to another key since the row was cached: read it once more.
+		k := linkKey{repo, string(d)}
+		l.blobs.Invalidate(k)
+		if b, err = l.loadBlob(ctx, k); err != nil {
+			return nil, l.missing(ctx, repo, err, blobUnknown(repo, d))
+		}
+		out, err = l.open(ctx, d, b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("blob %s, key %s: %w", d, b.key, err)
+	}
+	return out, nil
+}
+
+func (l *Registry) open(ctx context.Context, d digest.Digest, b *blobLink) (*registry.Blob, error) {
+	out := &registry.Blob{Digest: d, Size: b.size}
+	if b.size <= smallBlob {
+		c, err := l.small(ctx, d, b)
+		if err != nil {
+			return nil, err
+		}
+		out.Content = &memoryContent{*bytes.NewReader(c)}
+		return out, nil
+	}
+	url, err := l.store.URL(ctx, b.key, l.opt.RedirectTTL)
+	if err != nil {
+		return nil, err
+	}
+	if url != "" {
+		out.URL = url
+		return out, nil
+	}
+	out.Content, err = l.store.Open(ctx, b.key)
+	return out, err
+}
+
+// memoryContent is content that needs no closing.
+type memoryContent struct{ bytes.Reader }
+
+func (*memoryContent) Close() error { return nil }
+
+// small reads a small blob as a whole, from memory when it was read before. Its bytes are checked on the way in.
+func (l *Registry) small(ctx context.Context, d digest.Digest, b *blobLink) ([]byte, error) {
+	if c, ok := l.contents.GetIfPresent(b.key); ok {
+		return c, nil
+	}
+	return l.contents.Get(ctx, b.key, otter.LoaderFunc[string, []byte](func(ctx context.Context, key string) ([]byte, error) {
+		f, err := l.store.Open(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		c := make([]byte, b.size)
+		if _, err := io.ReadFull(f, c); err != nil {
+			return nil, err
+		}
+		if got := d.Algorithm().FromBytes(c); got != d {
+			return nil, fmt.Errorf("the store has the bytes of %s there", got)
+		}
+		return c, nil
+	}))
+}

@@ -1,0 +1,135 @@
+package api
+
+import (
+	"context"
+
+	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/access"
+	"github.com/hallmarkhub/hallmark/core/store"
+)
+
+func showProject(p *core.Project, role core.Role) Project {
+	return Project{ID: p.ID, Name: p.Name, Visibility: Visibility(p.Visibility), Baseline: Baseline(p.Baseline), Description: p.Description,
+		QuotaBytes: p.QuotaBytes, SparseIndexes: p.SparseIndexes, Role: optional(Role(role)), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt}
+}
+
+// CreateProject makes a project, owned by the user who makes it.
+func (a *API) CreateProject(ctx context.Context, r CreateProjectRequestObject) (CreateProjectResponseObject, error) {
+	c := callOf(ctx)
+	if r.Body.QuotaBytes != nil {
+		if err := a.quotaAllowed(c); err != nil {
+			return nil, err
+		}
+	}
+	n := store.NewProject{Name: r.Body.Name, Visibility: core.Visibility(r.Body.Visibility), Baseline: core.Baseline(text(r.Body.Baseline)),
+		Description: text(r.Body.Description)}
+	if r.Body.QuotaBytes != nil {
+		n.QuotaBytes = *r.Body.QuotaBytes
+	}
+	if r.Body.SparseIndexes != nil {
+		n.SparseIndexes = *r.Body.SparseIndexes
+	}
+	p, err := a.store.CreateProject(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	role := core.RoleNone
+	if c.principal.Kind == core.KindUser {
+		role = core.RoleOwner
+	}
+	return CreateProject201JSONResponse{Body: showProject(p, role), Headers: CreateProject201ResponseHeaders{
+		Location: a.location("projects", p.Name), ETag: etag(p.Revision)}}, nil
+}
+
+// quotaAllowed refuses a quota from anybody but an administrator.
+func (a *API) quotaAllowed(c *call) error {
+	if !access.Stands(c.principal, core.ActionHubQuotaWrite, "", c.standing) {
+		return &core.Error{Code: core.CodeForbidden, Message: "only an administrator of the hub sets quotas: leave quota_bytes out",
+			Fields: []core.FieldError{{Pointer: "/quota_bytes", Message: "is for administrators"}}}
+	}
+	if isSession(c.principal) {
+		return a.mustBeFresh(c.request)
+	}
+	return nil
+}
+
+// ListProjects lists what the principal may see.
+func (a *API) ListProjects(ctx context.Context, r ListProjectsRequestObject) (ListProjectsResponseObject, error) {
+	c := callOf(ctx)
+	q := store.ProjectQuery{Visibility: core.Visibility(text(r.Params.Visibility)), Contains: text(r.Params.Q),
+		Member: r.Params.Member != nil && *r.Params.Member}
+	at, err := a.position(c, r.Params.Limit, r.Params.Cursor, 1)
+	if err != nil {
+		return nil, err
+	}
+	items, more, last := []Project{}, at.n > 0, at.after[0]
+	// A bound credential sees fewer than its owner, so that a page of the store may be thinned out: read on until it is full.
+	for more && len(items) < at.n {
+		q.After, q.N = last, at.n
+		var found []store.ListedProject
+		if found, more, err = a.store.Projects(ctx, c.principal, q); err != nil {
+			return nil, err
+		}
+		for i, p := range found {
+			if len(items) == at.n {
+				more = true
+				break
+			}
+			last = found[i].Name
+			if c.principal.Grants == nil || access.Can(c.principal, core.ActionProjectRead, access.Object{Project: &p.Project, Role: p.Role}) {
+				items = append(items, showProject(&p.Project, p.Role))
+			}
+		}
+	}
+	return ListProjects200JSONResponse{Body: items, Headers: ListProjects200ResponseHeaders{Link: a.next(c, more, last)}}, nil
+}
+
+// GetProject shows a project.
+func (a *API) GetProject(ctx context.Context, _ GetProjectRequestObject) (GetProjectResponseObject, error) {
+	c := callOf(ctx)
+	p := showProject(c.project(), c.standing.Role)
+	usage, err := a.store.Usage(ctx, c.project())
+	if err != nil {
+		return nil, err
+	}
+	p.Repositories = &usage.Repositories
+	if c.standing.Role != core.RoleNone || c.standing.Admin || c.standing.Robot != nil {
+		p.UsedBytes = &usage.Bytes
+	}
+	return GetProject200JSONResponse{Body: p, Headers: GetProject200ResponseHeaders{ETag: etag(c.project().Revision)}}, nil
+}
+
+// UpdateProject changes a project. Each field asks for its own right (V-04): what lowers a guard is for owners, the quota
+// for administrators.
+func (a *API) UpdateProject(ctx context.Context, r UpdateProjectRequestObject) (UpdateProjectResponseObject, error) {
+	c := callOf(ctx)
+	revision, err := mustMatch(r.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	b := r.Body
+	if (b.Visibility != nil || b.Baseline != nil || b.SparseIndexes != nil) && !c.can(core.ActionProjectPolicy) {
+		return nil, core.Errorf(core.CodeForbidden, "visibility, baseline and sparse indexes need %s in the project: change the description alone, or ask an owner",
+			needed(core.ActionProjectPolicy))
+	}
+	if b.QuotaBytes != nil {
+		if err := a.quotaAllowed(c); err != nil {
+			return nil, err
+		}
+	}
+	p, err := a.store.UpdateProject(ctx, c.project(), store.ProjectPatch{Visibility: (*core.Visibility)(b.Visibility),
+		Baseline: (*core.Baseline)(b.Baseline), Description: b.Description, SparseIndexes: b.SparseIndexes, QuotaBytes: b.QuotaBytes}, revision)
+	if err != nil {
+		return nil, err
+	}
+	return UpdateProject200JSONResponse{Body: showProject(p, c.standing.Role), Headers: UpdateProject200ResponseHeaders{ETag: etag(p.Revision)}}, nil
+}
+
+// DeleteProject removes an empty project.
+func (a *API) DeleteProject(ctx context.Context, r DeleteProjectRequestObject) (DeleteProjectResponseObject, error) {
+	revision, err := mustMatch(r.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	return DeleteProject204Response{}, a.store.DeleteProject(ctx, callOf(ctx).project(), revision)
+}

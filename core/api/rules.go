@@ -1,0 +1,166 @@
+package api
+
+import (
+	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/access"
+)
+
+// rule says what an operation is for access: one action on one object.
+type rule struct {
+	action core.Action
+	on     object
+	// secret marks an answer that shows a secret once: it is never kept for a repeated request.
+	secret bool
+}
+
+// object says what the action is done to, and so how a refusal reads.
+type object int
+
+const (
+	onHub        object = iota
+	onSelf              // the user who asks: needs an account
+	onAnybody           // everybody may, without a credential too; the handler shows what access lets be seen
+	onProject           // {project}
+	onRepository        // {project}/{repository}
+)
+
+// rules is the table: every operation of openapi.yaml has a row, or it answers 403 to everybody. Besides the action of
+// its row, updateProject asks for those of single fields, copyArtifact for pull on its source, getUser for nothing if
+// one asks for oneself.
+func rules() map[string]rule {
+	return map[string]rule{
+		"createUser":      {action: core.ActionHubUserWrite},
+		"listUsers":       {action: core.ActionHubUserRead},
+		"getUser":         {action: core.ActionHubUserRead},
+		"updateUser":      {action: core.ActionHubUserWrite},
+		"deleteUser":      {action: core.ActionHubUserWrite},
+		"setUserPassword": {action: core.ActionHubUserWrite},
+
+		"getMe":            {action: core.ActionSelf},
+		"getMyPermissions": {action: core.ActionSelf},
+		"updateMe":         {action: core.ActionSelf, on: onSelf},
+		"changeMyPassword": {action: core.ActionSelf, on: onSelf},
+		"createMyToken":    {action: core.ActionSelf, on: onSelf, secret: true},
+		"listMyTokens":     {action: core.ActionSelf, on: onSelf},
+		"deleteMyToken":    {action: core.ActionSelf, on: onSelf},
+
+		"createSession":        {on: onAnybody},
+		"listSessions":         {action: core.ActionSelf, on: onSelf},
+		"deleteSessions":       {action: core.ActionSelf, on: onSelf},
+		"deleteSession":        {action: core.ActionSelf, on: onSelf},
+		"deleteCurrentSession": {action: core.ActionSelf, on: onSelf},
+		"verifyCurrentSession": {action: core.ActionSelf, on: onSelf},
+
+		"createProject": {action: core.ActionHubProjectCreate},
+		"listProjects":  {on: onAnybody},
+		"getProject":    {action: core.ActionProjectRead, on: onProject},
+		"updateProject": {action: core.ActionProjectWrite, on: onProject},
+		"deleteProject": {action: core.ActionProjectDelete, on: onProject},
+
+		"listMembers":  {action: core.ActionMemberRead, on: onProject},
+		"getMember":    {action: core.ActionMemberRead, on: onProject},
+		"putMember":    {action: core.ActionMemberWrite, on: onProject},
+		"deleteMember": {action: core.ActionMemberWrite, on: onProject},
+
+		"listRobots":  {action: core.ActionRobotRead, on: onProject},
+		"getRobot":    {action: core.ActionRobotRead, on: onProject},
+		"createRobot": {action: core.ActionRobotWrite, on: onProject, secret: true},
+		"updateRobot": {action: core.ActionRobotWrite, on: onProject},
+		"deleteRobot": {action: core.ActionRobotWrite, on: onProject},
+		"rotateRobot": {action: core.ActionRobotWrite, on: onProject, secret: true},
+
+		"listLabels":          {action: core.ActionProjectRead, on: onProject},
+		"getLabel":            {action: core.ActionProjectRead, on: onProject},
+		"putLabel":            {action: core.ActionLabelWrite, on: onProject},
+		"deleteLabel":         {action: core.ActionLabelWrite, on: onProject},
+		"addArtifactLabel":    {action: core.ActionArtifactLabel, on: onRepository},
+		"removeArtifactLabel": {action: core.ActionArtifactLabel, on: onRepository},
+
+		"listRepositories": {action: core.ActionProjectRead, on: onProject},
+		"getRepository":    {action: core.ActionPull, on: onRepository},
+		"updateRepository": {action: core.ActionRepoWrite, on: onRepository},
+		"deleteRepository": {action: core.ActionDelete, on: onRepository},
+		"listTags":         {action: core.ActionPull, on: onRepository},
+		"getTag":           {action: core.ActionPull, on: onRepository},
+		"putTag":           {action: core.ActionPush, on: onRepository},
+		"deleteTag":        {action: core.ActionDelete, on: onRepository},
+
+		"listArtifacts":      {action: core.ActionPull, on: onRepository},
+		"getArtifact":        {action: core.ActionPull, on: onRepository},
+		"listArtifactTags":   {action: core.ActionPull, on: onRepository},
+		"getArtifactHistory": {action: core.ActionPull, on: onRepository},
+		"listReferrers":      {action: core.ActionPull, on: onRepository},
+		"copyArtifact":       {action: core.ActionPush, on: onRepository},
+		"deleteArtifact":     {action: core.ActionDelete, on: onRepository},
+
+		"listAudit":          {action: core.ActionHubAuditRead},
+		"exportAudit":        {action: core.ActionHubAuditRead},
+		"listProjectAudit":   {action: core.ActionAuditRead, on: onProject},
+		"exportProjectAudit": {action: core.ActionAuditRead, on: onProject},
+
+		"listJobs":        {action: core.ActionHubJobRead},
+		"getJob":          {action: core.ActionHubJobRead},
+		"streamJobEvents": {action: core.ActionHubJobRead},
+		"cancelJob":       {action: core.ActionHubJobWrite},
+		"retryJob":        {action: core.ActionHubJobWrite},
+
+		"getSystemInfo":   {action: core.ActionHubInfoRead},
+		"getSystemHealth": {action: core.ActionHubHealthRead},
+		"getStatistics":   {action: core.ActionHubHealthRead},
+		"rotateKeys":      {action: core.ActionHubKeyRotate},
+	}
+}
+
+// leastRole is the least role in a project that may do a, RoleNone if none may. It asks the table of access.
+func leastRole(a core.Action) core.Role {
+	p := &core.Project{ID: "p", Name: "p", Visibility: core.Private}
+	user := &core.Principal{Kind: core.KindUser, ID: "u"}
+	for _, role := range []core.Role{core.RoleGuest, core.RoleDeveloper, core.RoleMaintainer, core.RoleOwner} {
+		if access.Can(user, a, access.Object{Project: p, Role: role, Repository: "p/r"}) {
+			return role
+		}
+	}
+	return core.RoleNone
+}
+
+// needed says what a principal would need for an action, as a part of a sentence; "" if nobody but administrators may.
+func needed(a core.Action) string {
+	switch role := leastRole(a); role {
+	case core.RoleNone:
+		return ""
+	case core.RoleOwner:
+		return "the role owner"
+	default:
+		return "the role " + string(role) + " or a higher one"
+	}
+}
+
+// whoMay is the sentence of the documentation.
+func whoMay(r rule) string {
+	signedIn := access.Can(&core.Principal{Kind: core.KindUser, ID: "u"}, r.action, access.Object{})
+	need := needed(r.action)
+	switch {
+	case r.on == onAnybody:
+		return "For everybody."
+	case r.on == onSelf:
+		return "For every user, about oneself."
+	case signedIn:
+		return "For everybody who is signed in."
+	case need == "":
+		return "For administrators."
+	case r.action == core.ActionPull || r.action == core.ActionProjectRead:
+		return "In a public project for everybody; in a private one with " + need + ", or for a robot with that permission."
+	case r.on == onRepository && isRepositoryAction(r.action):
+		return "With " + need + " in the project, or for a robot with the permission " + string(r.action) + "."
+	}
+	return "With " + need + " in the project."
+}
+
+func isRepositoryAction(a core.Action) bool {
+	for _, known := range core.RepositoryActions() {
+		if a == known {
+			return true
+		}
+	}
+	return false
+}

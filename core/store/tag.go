@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/db"
+)
+
+// Tag is a name for an artifact of a repository.
+type Tag struct {
+	Name      string
+	Digest    string
+	MediaType string
+	Size      int64 // of the artifact, see Artifact.Size
+	CreatedAt time.Time
+	UpdatedAt time.Time // when it was last pushed
+	UpdatedBy string    // kind:id
+}
+
+// TagQuery asks for a page of tags in byte order of the names.
+type TagQuery struct {
+	Contains string // in the name; "" for all
+	Digest   string // only those that point there; "" for all
+	After    string // name of the last one of the page before
+	N        int    // at most so many; 0: 50
+}
+
+const tagColumns = `SELECT t.name, t.digest, m.media_type, m.size + m.layers_size, t.created_at, t.updated_at, t.updated_by
+	FROM tag t JOIN manifest m ON m.digest = t.digest WHERE t.repository_id = (SELECT id FROM repository WHERE project_id = ? AND name = ?)`
+
+func scanTag(row func(...any) error) (*Tag, error) {
+	var t Tag
+	var created, updated int64
+	err := row(&t.Name, &t.Digest, &t.MediaType, &t.Size, &created, &updated, &t.UpdatedBy)
+	t.CreatedAt, t.UpdatedAt = db.Time(created), db.Time(updated)
+	return &t, err
+}
+
+// Tags lists the tags of a repository; more says that there are further ones. CodeNotFound if there is no such
+// repository.
+func (s *Store) Tags(ctx context.Context, p *core.Project, repository string, q TagQuery) (tags []*Tag, more bool, err error) {
+	if err := s.repositoryExists(ctx, p, repository); err != nil {
+		return nil, false, err
+	}
+	var st statement
+	st.add(tagColumns+` AND t.name > ?`, p.ID, whole(p, repository), q.After)
+	st.contains("t.name", q.Contains)
+	st.when(q.Digest != "", ` AND t.digest = ?`, q.Digest)
+	st.add(` ORDER BY t.name`)
+	return page(s.reads(ctx), &st, q.N, scanTag)
+}
+
+// Tag returns one tag of a repository. CodeNotFound if there is none.
+func (s *Store) Tag(ctx context.Context, p *core.Project, repository, name string) (*Tag, error) {
+	var st statement
+	st.add(tagColumns+` AND t.name = ?`, p.ID, whole(p, repository), name)
+	t, found, err := row(s.reads(ctx), st.text.String(), st.args, scanTag)
+	if err == nil && !found {
+		err = core.Errorf(core.CodeNotFound, "there is no tag %s:%s", whole(p, repository), name)
+	}
+	return t, err
+}

@@ -1,0 +1,2 @@
+// Package queuetest is the contract of queue.Queue as tests, for every implementation.
+package queuetest

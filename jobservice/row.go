@@ -1,0 +1,203 @@
+package jobservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/jobservice/queue"
+)
+
+// Enqueue writes a job in the caller's transaction and, after its commit, tells the workers. It returns the job's id: of
+// the one that is there already if an unfinished job has the same unique key, which is then left as it is.
+func (r *Runner) Enqueue(tx *db.Tx, j Job) (string, error) {
+	if j.Kind == "" {
+		return "", errors.New("a job without a kind")
+	}
+	payload, err := encodePayload(j.Payload)
+	if err != nil {
+		return "", err
+	}
+	attempts := r.specs[j.Kind].MaxAttempts
+	if attempts == 0 {
+		attempts = DefaultMaxAttempts
+	}
+	now := tx.Now()
+	runAt := now
+	if !j.RunAt.IsZero() {
+		runAt = max(now, j.RunAt.UnixMicro())
+	}
+	var unique any
+	if j.UniqueKey != "" {
+		unique = j.UniqueKey
+	}
+	// The other job may end between the two statements; then there is room for this one.
+	for range 10 {
+		id := store.NewID()
+		n, err := tx.Exec(`INSERT INTO job (id, kind, unique_key, state, priority, payload, max_attempts, run_at, created_at)
+			VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8)
+			ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND state IN ('queued', 'running') DO NOTHING`,
+			id, j.Kind, unique, j.Priority, payload, attempts, runAt, now)
+		if err != nil {
+			return "", err
+		}
+		if n == 1 {
+			tx.OnCommit(func() {
+				r.pushIn(time.Duration(runAt-now)*time.Microsecond, queue.Item{ID: id, Priority: j.Priority})
+			})
+			return id, nil
+		}
+		err = tx.QueryRow(`SELECT id FROM job WHERE unique_key = $1 AND state IN ('queued', 'running')`, j.UniqueKey).Scan(&id)
+		if !errors.Is(err, db.ErrNoRows) {
+			return id, err
+		}
+	}
+	return "", fmt.Errorf("%w: a job with the key %s ends and begins all the time", db.ErrUnavailable, j.UniqueKey)
+}
+
+// look reads the kind of a job that waits ("" if there is none) and its priority.
+func (r *Runner) look(ctx context.Context, item *queue.Item) (kind string, err error) {
+	err = r.db.QueryRow(ctx, `SELECT kind, priority FROM job WHERE id = $1 AND state = 'queued'`, item.ID).
+		Scan(&kind, &item.Priority)
+	if errors.Is(err, db.ErrNoRows) {
+		err = nil
+	}
+	return kind, err
+}
+
+// claim takes the job, or returns nil if it is not to be had.
+func (r *Runner) claim(ctx context.Context, id string) (*Task, error) {
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	var t *Task
+	began := time.Now()
+	err := r.db.Write(ctx, func(tx *db.Tx) error {
+		t = &Task{r: r, id: id, told: make(chan struct{}, 1)}
+		now := tx.Now()
+		err := tx.QueryRow(`UPDATE job SET state = 'running', attempts = attempts + 1, fence = fence + 1, worker = $2,
+				lease_until = $3, started_at = $4, progress = 0, message = ''
+			WHERE id = $1 AND state = 'queued' AND run_at <= $4 AND NOT cancel
+			RETURNING kind, priority, payload, attempts, max_attempts, fence`,
+			id, r.opt.Name, now+r.opt.Lease.Microseconds(), now).
+			Scan(&t.kind, &t.priority, &t.payload, &t.attempt, &t.attempts, &t.fence)
+		if errors.Is(err, db.ErrNoRows) {
+			t = nil
+			return nil
+		}
+		return err
+	})
+	if err != nil || t == nil {
+		return nil, err
+	}
+	t.renewed(began)
+	return t, nil
+}
+
+// renew renews the lease in a transaction of the job. ErrLost if somebody else has it.
+func (r *Runner) renew(tx *db.Tx, t *Task) error {
+	n, err := tx.Exec(`UPDATE job SET lease_until = $3 WHERE id = $1 AND fence = $2 AND state = 'running'`,
+		t.id, t.fence, tx.Now()+r.opt.Lease.Microseconds())
+	return lost(n, err)
+}
+
+// beat renews the lease, writes progress, and reports whether somebody asked the job to stop.
+func (r *Runner) beat(ctx context.Context, t *Task) (cancelled bool, err error) {
+	ctx, stop := context.WithTimeout(ctx, r.opt.Heartbeat)
+	defer stop()
+	progress, message := t.report()
+	err = r.db.Write(ctx, func(tx *db.Tx) error {
+		return tx.QueryRow(`UPDATE job SET lease_until = $3, progress = $4, message = $5
+			WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel`,
+			t.id, t.fence, tx.Now()+r.opt.Lease.Microseconds(), progress, message).Scan(&cancelled)
+	})
+	if errors.Is(err, db.ErrNoRows) {
+		err = ErrLost
+	}
+	return cancelled, err
+}
+
+func (r *Runner) finish(tx *db.Tx, t *Task) error {
+	_, message := t.report()
+	n, err := tx.Exec(`UPDATE job SET state = 'done', progress = 100, message = $4, error = '', lease_until = NULL, finished_at = $3
+		WHERE id = $1 AND fence = $2 AND state = 'running'`, t.id, t.fence, tx.Now(), message)
+	return lost(n, err)
+}
+
+func lost(n int64, err error) error {
+	if err == nil && n == 0 {
+		return ErrLost
+	}
+	return err
+}
+
+// settle writes how a try ended, unless it was done.
+func (r *Runner) settle(t *Task, spec Spec, cause, err error) {
+	switch {
+	case err == nil, t.isFinished(), errors.Is(err, ErrLost), errors.Is(cause, ErrLost):
+	case errors.Is(cause, ErrDraining):
+		r.settleRow(t, r.release)
+	case errors.Is(cause, ErrCancelled):
+		r.settleRow(t, func(tx *db.Tx, t *Task) error { return r.end(tx, t, Cancelled, ErrCancelled.Error()) })
+	default:
+		if errors.Is(cause, errTimeout) {
+			err = fmt.Errorf("it was not done after %s (%w)", spec.Timeout, err)
+		}
+		r.settleRow(t, func(tx *db.Tx, t *Task) error {
+			switch {
+			case errors.As(err, new(*permanent)):
+				return r.end(tx, t, Failed, err.Error())
+			case t.attempt >= t.attempts:
+				return r.end(tx, t, Dead, err.Error())
+			}
+			return r.again(tx, t, err.Error())
+		})
+	}
+}
+
+// settleRow runs f in a transaction. If that cannot be, the lease runs out and the sweeper does the like.
+func (r *Runner) settleRow(t *Task, f func(tx *db.Tx, t *Task) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), settle)
+	defer cancel()
+	err := r.db.Write(ctx, func(tx *db.Tx) error { return f(tx, t) })
+	if err != nil && !errors.Is(err, ErrLost) {
+		r.log.Warn("how a job ended could not be written", "job", t.id, "kind", t.kind, "error", err)
+	}
+}
+
+// end ends the job without success.
+func (r *Runner) end(tx *db.Tx, t *Task, s State, why string) error {
+	n, err := tx.Exec(`UPDATE job SET state = $3, error = $4, lease_until = NULL, finished_at = $5
+		WHERE id = $1 AND fence = $2 AND state = 'running'`, t.id, t.fence, string(s), clip(why), tx.Now())
+	return lost(n, err)
+}
+
+// again queues the job for its next try, unless somebody has cancelled it meanwhile.
+func (r *Runner) again(tx *db.Tx, t *Task, why string) error {
+	pause := r.opt.Backoff(t.attempt)
+	runAt := tx.Now() + pause.Microseconds()
+	tx.OnCommit(func() { r.pushIn(pause, queue.Item{ID: t.id, Priority: t.priority}) })
+	n, err := tx.Exec(`UPDATE job SET state = CASE WHEN cancel THEN 'cancelled' ELSE 'queued' END,
+			finished_at = CASE WHEN cancel THEN CAST($5 AS BIGINT) END,
+			run_at = $3, error = $4, lease_until = NULL, worker = ''
+		WHERE id = $1 AND fence = $2 AND state = 'running'`, t.id, t.fence, runAt, clip(why), tx.Now())
+	return lost(n, err)
+}
+
+// release gives the job to other workers at once, as if this try had not been.
+func (r *Runner) release(tx *db.Tx, t *Task) error {
+	var state string
+	err := tx.QueryRow(`UPDATE job SET state = CASE WHEN cancel THEN 'cancelled' ELSE 'queued' END,
+			finished_at = CASE WHEN cancel THEN CAST($3 AS BIGINT) END,
+			attempts = attempts - 1, run_at = CAST($3 AS BIGINT), lease_until = NULL, worker = ''
+		WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING state`, t.id, t.fence, tx.Now()).Scan(&state)
+	if errors.Is(err, db.ErrNoRows) {
+		return ErrLost
+	}
+	if err == nil && State(state) == Queued {
+		tx.OnCommit(func() { r.push(queue.Item{ID: t.id, Priority: t.priority}) })
+	}
+	return err
+}

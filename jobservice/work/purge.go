@@ -1,0 +1,100 @@
+package work
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/jobservice"
+)
+
+// KindPurge removes rows that are kept for a time only: sessions, failed log-ins, answers to idempotent requests,
+// finished jobs and old entries of the audit trail. No payload; once a day.
+const KindPurge = "purge"
+
+// PurgeOptions say how long rows are kept; zero values are the defaults.
+type PurgeOptions struct {
+	SessionIdle time.Duration // sessions that were not used for so long; 0 leaves them to their own end
+	Jobs        time.Duration // since a job has ended; 30 days
+	Audit       time.Duration // since the entry was written; 365 days
+}
+
+// purgeBatch is how many rows one transaction removes, so that it keeps no request waiting.
+const purgeBatch = 1000
+
+// never is longer than any session.
+const never = 100 * 365 * 24 * time.Hour
+
+// Purge runs jobs of KindPurge. What it removed is gone when it fails midway, and the next try goes on there. That
+// entries of the audit trail were removed is itself an entry.
+func Purge(s *store.Store, opt PurgeOptions) jobservice.Spec {
+	if opt.SessionIdle == 0 {
+		opt.SessionIdle = never
+	}
+	if opt.Jobs == 0 {
+		opt.Jobs = 30 * 24 * time.Hour
+	}
+	if opt.Audit == 0 {
+		opt.Audit = 365 * 24 * time.Hour
+	}
+	return jobservice.Spec{MaxRunning: 1, Run: func(ctx context.Context, t *jobservice.Task) error {
+		return purge(ctx, t, s, opt)
+	}}
+}
+
+func purge(ctx context.Context, t *jobservice.Task, s *store.Store, opt PurgeOptions) error {
+	for _, step := range []func() error{
+		func() error { return s.ExpireSessions(ctx, opt.SessionIdle) },
+		func() error { return s.ExpireLogins(ctx) },
+		func() error { return s.ExpireAnswers(ctx) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	jobs, err := inBatches(ctx, t, func(tx *db.Tx) (int64, error) {
+		return tx.Exec(`DELETE FROM job WHERE id IN (SELECT id FROM job WHERE finished_at < $1 LIMIT $2)`,
+			tx.Now()-opt.Jobs.Microseconds(), purgeBatch)
+	})
+	if err != nil {
+		return err
+	}
+	before := s.Now().Add(-opt.Audit)
+	entries, err := inBatches(ctx, t, func(tx *db.Tx) (int64, error) {
+		n, err := removeAudit(tx, before)
+		if err != nil || n == 0 {
+			return n, err
+		}
+		return n, store.Audit(tx, "audit.purge", "", "before "+before.Format(time.DateOnly), fmt.Sprintf(`{"entries":%d}`, n))
+	})
+	if err != nil {
+		return err
+	}
+	t.Progress(100, fmt.Sprintf("%d jobs and %d entries of the audit trail removed", jobs, entries))
+	return nil
+}
+
+// removeAudit removes a batch of the oldest entries. Ids are in order of time, so the oldest are the first, and the
+// first that is young enough is the end.
+func removeAudit(tx *db.Tx, before time.Time) (int64, error) {
+	return tx.Exec(`DELETE FROM audit WHERE id IN (SELECT id FROM (SELECT id, at FROM audit ORDER BY id LIMIT $2) AS oldest WHERE at < $1)`,
+		before.UnixMicro(), purgeBatch)
+}
+
+// inBatches runs remove in transactions of the job until there is nothing left, and returns how many rows it removed.
+func inBatches(ctx context.Context, t *jobservice.Task, remove func(tx *db.Tx) (int64, error)) (int64, error) {
+	var all int64
+	for {
+		var n int64
+		err := t.Write(ctx, func(tx *db.Tx) (err error) {
+			n, err = remove(tx)
+			return err
+		})
+		all += n
+		if err != nil || n == 0 {
+			return all, err
+		}
+	}
+}

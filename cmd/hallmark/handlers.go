@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"time"
+
+	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/registry"
+	"github.com/hallmarkhub/hallmark/registry/local"
+	"github.com/hallmarkhub/hallmark/registry/request"
+	"github.com/hallmarkhub/hallmark/registry/server"
+)
+
+// wireHandlers makes what the listeners serve.
+func (h *hub) wireHandlers(o *opened, _ *local.Registry) error {
+	v2 := server.New(h.registry, server.Options{
+		Authenticate: h.authenticateV2, Ping: pingV2, Realm: h.proxies.Realm, ServiceName: h.auth.Service(),
+		Limits: server.Limits{
+			Request:  request.Limits{Page: o.cfg.Int("limits.page_default"), MaxPage: o.cfg.Int("limits.page_max")},
+			Manifest: o.cfg.Bytes("limits.manifest_bytes"), Blob: o.cfg.Bytes("limits.blob_bytes"),
+			MinRate: o.cfg.Bytes("limits.min_rate_bytes"),
+		},
+		Logger: o.log, OnPull: h.pulls.Count, OnResponse: h.accessLogV2(),
+	})
+	rest := h.rest()
+	token := h.auth.TokenService()
+	// The paths under /v2 are judged as they were sent: no mux that cleans them may stand in front.
+	h.public = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch p := r.URL.Path; {
+		case strings.HasPrefix(p, "/v2/"), p == "/v2":
+			v2.ServeHTTP(w, r)
+		case p == "/service/token":
+			token.ServeHTTP(w, r)
+		default:
+			rest.ServeHTTP(w, r)
+		}
+	})
+	h.internal = h.internalHandler()
+	return nil
+}
+
+// authenticateV2 finds out who asks under /v2. The local socket has said so already.
+func (h *hub) authenticateV2(_ http.ResponseWriter, r *http.Request) (context.Context, error) {
+	ctx := r.Context()
+	if p := core.PrincipalFrom(ctx); p.Kind == core.KindOperator {
+		return ctx, nil
+	}
+	p, err := h.auth.Registry(r)
+	if err != nil {
+		return ctx, registryError(err)
+	}
+	return core.WithPrincipal(ctx, p), nil
+}
+
+// registryError tells errors of the domain in the words of the registry API.
+func registryError(err error) error {
+	var e *core.Error
+	if !errors.As(err, &e) {
+		if errors.Is(err, db.ErrUnavailable) {
+			return &registry.Error{Code: registry.CodeUnavailable, RetryAfter: 5 * time.Second, Message: "the database does not answer: try again in a moment."}
+		}
+		return err
+	}
+	code := registry.CodeUnknown
+	switch e.Code {
+	case core.CodeUnauthenticated:
+		code = registry.CodeUnauthorized
+	case core.CodeTooMany:
+		code = registry.CodeTooManyRequests
+	case core.CodeForbidden:
+		code = registry.CodeDenied
+	case core.CodeUnavailable:
+		code = registry.CodeUnavailable
+	}
+	return &registry.Error{Code: code, Message: e.Message, RetryAfter: e.RetryAfter}
+}
+
+// pingV2 is what docker login asks: is anybody logged in?
+func pingV2(ctx context.Context) error {
+	if core.PrincipalFrom(ctx).Kind == core.KindAnonymous {
+		return registry.NewError(registry.CodeUnauthorized, "log in first, with: docker login")
+	}
+	return nil
+}
+
+// internalHandler serves operators.
+func (h *hub) internalHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("/livez", livez)
+	mux.HandleFunc("/readyz", h.readyz)
+	return mux
+}
+
+func livez(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+// readyz says whether the hub can serve, and with ?verbose what each part says.
+func (h *hub) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	parts := []struct {
+		name string
+		err  error
+	}{
+		{"accepting requests", h.accepting()},
+		{"database", h.db.Ping(ctx)},
+		{"blob store", h.blobsHealthy()},
+	}
+	status := http.StatusOK
+	var text strings.Builder
+	for _, p := range parts {
+		said := "ok"
+		if p.err != nil {
+			status, said = http.StatusServiceUnavailable, "not ok"
+			h.log.Warn("not ready", "part", p.name, "error", p.err)
+		}
+		fmt.Fprintf(&text, "%s: %s\n", p.name, said)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if r.URL.Query().Has("verbose") {
+		fmt.Fprint(w, text.String())
+		return
+	}
+	fmt.Fprintln(w, map[bool]string{true: "ok", false: "not ready"}[status == http.StatusOK])
+}
+
+func (h *hub) accepting() error {
+	if !h.ready.Load() {
+		return errors.New("the hub is starting or ending")
+	}
+	return nil
+}
+
+// blobsHealthy asks a store that can tell.
+func (h *hub) blobsHealthy() error {
+	if s, ok := h.blobs.(interface{ Healthy() error }); ok {
+		return s.Healthy()
+	}
+	return nil
+}
+
+// rest serves everything outside /v2 and the token service.
+func (h *hub) rest() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", livez)
+	mux.HandleFunc("GET /readyz", h.readyz)
+	return mux
+}
+
+// accessLogV2 is the access log of the registry API, or nil: then it costs nothing.
+func (h *hub) accessLogV2() func(server.Response) {
+	mode := h.cfg.String("access_log")
+	if mode == "none" {
+		return nil
+	}
+	return func(r server.Response) {
+		read := r.Request.Method == http.MethodGet || r.Request.Method == http.MethodHead
+		if mode == "writes" && read && r.Status < 400 {
+			return
+		}
+		h.access.LogAttrs(r.Context, slog.LevelInfo, "request", slog.String("method", r.Request.Method),
+			slog.String("path", r.Request.URL.EscapedPath()), slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes),
+			slog.Int64("micros", r.Duration.Microseconds()), slog.String("ip", h.proxies.Client(r.Request).String()),
+			slog.String("request_id", r.RequestID), slog.String("who", core.PrincipalFrom(r.Context).Name))
+	}
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/access"
+	"github.com/hallmarkhub/hallmark/core/auth"
+	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/ledger"
+	"github.com/hallmarkhub/hallmark/core/seal"
+	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/jobservice"
+	"github.com/hallmarkhub/hallmark/jobservice/queue/memory"
+	"github.com/hallmarkhub/hallmark/jobservice/work"
+	"github.com/hallmarkhub/hallmark/registry"
+	"github.com/hallmarkhub/hallmark/registry/blob"
+	"github.com/hallmarkhub/hallmark/registry/local"
+)
+
+// hub is everything of a running process that the listeners need.
+type hub struct {
+	cfg *Config
+	log *slog.Logger
+
+	access *slog.Logger // one line for each request, in blocks
+
+	db       *db.DB
+	blobs    blob.Store
+	store    *store.Store
+	dir      *store.Directory
+	auth     *auth.Authenticator
+	proxies  *auth.Proxies
+	registry registry.Registry // with rights
+	jobs     *jobservice.Runner
+	pulls    *ledger.Pulls
+
+	public, internal http.Handler
+	adminSecret      string // file with the administrator's secret, at the first start
+	ready            atomic.Bool
+	background       func(ctx context.Context) // runs until ctx ends
+}
+
+// wire puts the rooms together: local -> access -> server, and everything beside them.
+func wire(ctx context.Context, o *opened) (*hub, error) {
+	h := &hub{cfg: o.cfg, log: o.log, access: o.access, db: o.db, blobs: o.blobs, store: store.New(o.db)}
+	if err := h.wireAuth(ctx, o); err != nil {
+		return nil, err
+	}
+	loc, err := local.New(o.db, o.blobs, local.Options{
+		Record: ledger.Record, Lease: o.cfg.Duration("gc_grace"),
+		Manifest:    registry.ManifestLimits{Payload: int(o.cfg.Bytes("limits.manifest_bytes"))},
+		MaxBlobSize: o.cfg.Bytes("limits.blob_bytes"), UploadsPerPrincipal: o.cfg.Int("limits.uploads_per_principal"),
+		UploadsPerRepository: o.cfg.Int("limits.uploads_per_repository"),
+		ManifestCacheBytes:   int(o.cfg.Bytes("limits.manifest_cache")), BlobCacheBytes: int(o.cfg.Bytes("limits.blob_cache")),
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.registry = access.Wrap(loc, h.dir)
+	h.pulls = ledger.NewPulls(h.store, o.log)
+	h.wireJobs(o, loc)
+	// Everybody who caches has subscribed by now.
+	if err := o.db.Follow(context.WithoutCancel(ctx)); err != nil {
+		return nil, err
+	}
+	if err := h.firstStart(ctx); err != nil {
+		return nil, err
+	}
+	if err := h.wireHandlers(o, loc); err != nil {
+		return nil, err
+	}
+	h.ready.Store(true)
+	return h, nil
+}
+
+func (h *hub) wireAuth(ctx context.Context, o *opened) error {
+	var err error
+	if h.proxies, err = auth.NewProxies(o.cfg.String("trusted_proxies"), o.cfg.String("public_url")); err != nil {
+		return usageError{err}
+	}
+	path := filepath.Join(o.cfg.dataDir(), "master.key")
+	keyring, err := seal.LoadMasterKey(o.cfg.String("master_key"), path, true)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := h.store.CheckMasterKey(ctx, keyring); err != nil {
+		return err
+	}
+	h.dir = store.NewDirectory(h.store)
+	h.auth, err = auth.New(ctx, auth.Options{Store: h.store, Directory: h.dir, Keyring: keyring, Proxies: h.proxies, Log: o.log})
+	return err
+}
+
+// firstStart makes the administrator, and a project to push to, on a hub without any account.
+func (h *hub) firstStart(ctx context.Context) error {
+	ctx = core.WithPrincipal(ctx, core.System())
+	n, err := h.store.CountAccounts(ctx)
+	if err != nil || n > 0 {
+		return err
+	}
+	secret := filepath.Join(h.cfg.dataDir(), "admin-secret")
+	if h.adminSecret, err = h.auth.FirstStart(ctx, h.cfg.String("admin_password"), secret); err != nil {
+		return usageError{err}
+	}
+	_, err = h.store.CreateProject(ctx, store.NewProject{Name: "library", Visibility: core.Public,
+		Baseline: core.Baseline(h.cfg.String("baseline")), Description: "Images without a project in their name."})
+	if core.CodeOf(err) == core.CodeConflict {
+		return nil // another process was first
+	}
+	return err
+}
+
+// wireJobs says which kinds of jobs there are and when they run.
+func (h *hub) wireJobs(o *opened, loc *local.Registry) {
+	h.jobs = jobservice.New(o.db, memory.New(), jobservice.Options{Log: o.log})
+	idle, age := o.cfg.Duration("limits.upload_idle"), o.cfg.Duration("limits.upload_age")
+	h.jobs.Register(work.KindSweepUploads, work.SweepUploads(func(ctx context.Context) (int, error) {
+		n, err := loc.SweepUploads(ctx, idle, age)
+		if err != nil {
+			return n, err
+		}
+		keys, err := loc.SweepKeys(ctx)
+		return n + keys, err
+	}))
+	h.jobs.Register(work.KindVerifyBlob, work.VerifyBlob(o.db, o.blobs, o.log))
+	h.jobs.Register(work.KindPurge, work.Purge(h.store, work.PurgeOptions{Audit: o.cfg.Duration("limits.audit_retention")}))
+	h.jobs.Every(work.KindSweepUploads, 10*time.Minute)
+	h.jobs.Every(work.KindPurge, 24*time.Hour)
+	roles := map[string]bool{}
+	for _, r := range strings.Split(o.cfg.String("roles"), ",") {
+		roles[strings.TrimSpace(r)] = true
+	}
+	h.background = func(ctx context.Context) {
+		var all sync.WaitGroup
+		if roles["jobservice"] {
+			all.Go(func() { h.jobs.Run(ctx) })
+		}
+		all.Go(func() { h.auth.Run(ctx) })
+		all.Go(func() { h.pulls.Run(ctx) })
+		all.Wait()
+	}
+}

@@ -1,0 +1,59 @@
+package main
+
+// row is one line of the table: a figure of a test, and what it has to be.
+type row struct {
+	name   string
+	test   string
+	figure string
+	scale  float64 // from the figure to the unit in the name
+	target float64 // at most; 0: there is none, the row is shown for comparison
+	floor  string  // the test of the floors to compare with; empty: this one
+}
+
+// targets says what Hallmark has to reach. Their source, and the reasons for each that is missed, are in
+// docs/performance.md.
+var targets = []row{
+	{name: "GET manifest by tag, us", test: "tag-get", figure: "cpu_us_op", scale: 1, target: 25},
+	{name: "- one of 1,000 tags, us", test: "tag-get-of-1000", figure: "cpu_us_op", scale: 1, target: 25, floor: "tag-get"},
+	{name: "- one of 10,000 tags, us", test: "tag-get-of-10000", figure: "cpu_us_op", scale: 1, target: 25, floor: "tag-get"},
+	{name: "- with the access log on, us", test: "tag-get@log", figure: "cpu_us_op", scale: 1, floor: "tag-get"},
+	{name: "GET manifest by digest, us", test: "digest-get", figure: "cpu_us_op", scale: 1, target: 25},
+	{name: "HEAD manifest, us", test: "tag-head", figure: "cpu_us_op", scale: 1, target: 22},
+	{name: "GET blob 1 KiB, us", test: "blob-1k", figure: "cpu_us_op", scale: 1, target: 25},
+	{name: "- without the cache of small blobs, us", test: "blob-1k@file", figure: "cpu_us_op", scale: 1, target: 45, floor: "blob-1k"},
+	{name: "GET blob 1 MiB, us", test: "blob-1m", figure: "cpu_us_op", scale: 1, target: 200},
+	{name: "GET blob 256 MiB, s/GB", test: "blob-256m", figure: "cpu_s_gb", scale: 1, target: 0.33},
+	{name: "push of a small image, ms", test: "push-small", figure: "cpu_us_op", scale: 1e-3, target: 4},
+	{name: "- on Postgres, which is counted, ms", test: "push-small@postgres", figure: "cpu_us_op", scale: 1e-3, target: 8},
+	{name: "1 GiB in one PUT, user s/GB", test: "push-put", figure: "user_s_gb", scale: 1, target: 0.60, floor: "sha256"},
+	{name: "- peak anonymous memory, MiB", test: "push-put", figure: "peak_anon_mib", scale: 1, target: 48, floor: "-"},
+	{name: "1 GiB in one PATCH, user s/GB", test: "push-patch", figure: "user_s_gb", scale: 1, target: 0.60, floor: "sha256"},
+	{name: "- peak anonymous memory, MiB", test: "push-patch", figure: "peak_anon_mib", scale: 1, target: 48, floor: "-"},
+	{name: "1 GiB in 16 MiB chunks, user s/GB", test: "push-chunk", figure: "user_s_gb", scale: 1, target: 0.60, floor: "sha256"},
+	{name: "- peak anonymous memory, MiB", test: "push-chunk", figure: "peak_anon_mib", scale: 1, target: 48, floor: "-"},
+	{name: "PUT of a tag, up to 1,000, ms", test: "tag-put-to-1000", figure: "cpu_us_op", scale: 1e-3, target: 0.5},
+	{name: "- up to 10,000, ms", test: "tag-put-to-10000", figure: "cpu_us_op", scale: 1e-3, target: 0.5},
+	{name: "tags, 100 of 1,000, ms", test: "tags-1000-page100", figure: "cpu_us_op", scale: 1e-3, target: 0.1},
+	{name: "- 100 of 10,000, ms", test: "tags-10000-page100", figure: "cpu_us_op", scale: 1e-3, target: 0.1},
+	{name: "push into a new repository, ms", test: "repo-create", figure: "cpu_us_op", scale: 1e-3},
+	{name: "catalog, 100 of 2,000, ms", test: "catalog-page100", figure: "cpu_us_op", scale: 1e-3, target: 0.1},
+	{name: "- for a member of the project, ms", test: "catalog-page100-member", figure: "cpu_us_op", scale: 1e-3, target: 0.1},
+	{name: "- for a user who may see none, ms", test: "catalog-page100-outsider", figure: "cpu_us_op", scale: 1e-3, target: 0.1},
+	{name: "token, first login of a user, ms", test: "token-first", figure: "cpu_us_op", scale: 1e-3},
+	{name: "- further ones, ms", test: "token-password", figure: "cpu_us_op", scale: 1e-3, target: 1},
+	{name: "- anonymous, ms", test: "token-anonymous", figure: "cpu_us_op", scale: 1e-3, target: 0.2},
+	{name: "first start, ready after ms", test: "startup@empty", figure: "ready_ms", scale: 1, target: 300, floor: "startup"},
+	{name: "- idle anonymous memory, MiB", test: "startup@empty", figure: "idle_anon_mib", scale: 1, target: 30, floor: "startup"},
+	{name: "- idle RSS, MiB", test: "startup@empty", figure: "idle_rss_mib", scale: 1, target: 110, floor: "startup"},
+	{name: "start on the full store, ready after ms", test: "startup@full", figure: "ready_ms", scale: 1, target: 300, floor: "startup"},
+	{name: "- idle anonymous memory, MiB", test: "startup@full", figure: "idle_anon_mib", scale: 1, target: 30, floor: "startup"},
+	{name: "- idle RSS, MiB", test: "startup@full", figure: "idle_rss_mib", scale: 1, target: 110, floor: "startup"},
+}
+
+// The labels of the servers that the table compares.
+const (
+	labelHallmark     = "hallmark"
+	labelDistribution = "distribution"
+	labelFloor        = "floor"
+	labelNginx        = "nginx"
+)

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Runs the tests: check (fast, no servers), test (what CI runs), all (everything), or one group: e2e, crash.
+# What is missing is installed where it can be (root on Debian, Go). With CI=true nothing is skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=${1:-test}
+began=$SECONDS
+work=$(mktemp -d "${TMPDIR:-/tmp}/hallmark-test.XXXXXX")
+trap 'bash tests/servers.sh stop "$work/servers" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
+
+step() { # step TITLE COMMAND...: runs a command and says how long it took
+	local title=$1 at=$SECONDS
+	shift
+	echo "== $title"
+	"$@"
+	echo "== $title: $((SECONDS - at)) s"
+}
+
+# Everything but what drives a built binary with outside clients (tag e2e) and what kills it (tag crash).
+packages() { go list ./... ; }
+# Packages that never open a database: these run with the race detector, which makes SQLite 5 to 12 times slower.
+raced() { go list -deps=false ./core ./core/access/... ./core/seal/... ./core/web/... ./registry ./registry/request/... ./registry/server/... ./registry/blob/... ./jobservice/queue/... 2>/dev/null; }
+
+if [ "$mode" = check ]; then
+	step "vet" go vet ./...
+	step "unit tests" go test -short -timeout 120s ./...
+	exit
+fi
+
+step "install tools" bash tests/tools/apt.sh db clients image crash
+step "build tools" bash tests/tools/build.sh crane regctl oras helm cosign cosign2 versitygw distribution
+tools=${HALLMARK_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/hallmark/tools}
+export PATH=$tools/bin:$PATH
+step "build" make build
+export HALLMARK_BIN=$PWD/bin/hallmark
+step "start servers" bash tests/servers.sh start "$work/servers" >/dev/null
+. "$work/servers/env"
+
+unit() {
+	step "vet with tags" go vet -tags e2e,crash ./...
+	step "unit and contract tests" go test -timeout 900s $(packages)
+	CGO_ENABLED=1 step "race: packages without SQL" go test -race -timeout 600s $(raced)
+	CGO_ENABLED=1 step "race: the store on both engines" go test -race -timeout 600s ./core/db/... ./core/store/... ./core/auth/...
+}
+e2e() { # e2e STACKS CLIENTS
+	E2E_STACKS=$1 E2E_CLIENTS=$2 step "clients $2 on $1" go test -tags e2e -count=1 -timeout 1800s ./tests/e2e
+}
+crash() { # crash SEEDS
+	CRASH_SEEDS=$1 step "crash, $1 seeds" go test -tags crash -count=1 -timeout 3600s ./tests/crash
+}
+
+case $mode in
+e2e) e2e "${E2E_STACKS:-sqlite,postgres}" "${E2E_CLIENTS:-all}" ;;
+crash) crash "${CRASH_SEEDS:-5}" ;;
+test)
+	unit
+	e2e sqlite docker,crane,oras,helm,cosign,cosign2
+	e2e postgres docker,cosign
+	crash 3
+	;;
+all)
+	unit
+	e2e sqlite,postgres all
+	crash 50
+	FUZZTIME=60s step "fuzz" bash tests/fuzz.sh
+	;;
+*) echo "usage: tests/test.sh check|test|all|e2e|crash" >&2; exit 2 ;;
+esac
+echo "All of '$mode' passed in $((SECONDS - began)) s."

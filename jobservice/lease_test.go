@@ -96,7 +96,7 @@ func TestHeartbeatKeeps(t *testing.T) {
 		for _, h := range []*hub{h, other} {
 			h.Register("x", jobservice.Spec{Run: func(ctx context.Context, task *jobservice.Task) error {
 				select {
-				case <-time.After(25 * time.Minute): // of the bubble
+				case <-time.After(25 * time.Minute):
 				case <-ctx.Done():
 					return context.Cause(ctx)
 				}
@@ -105,11 +105,11 @@ func TestHeartbeatKeeps(t *testing.T) {
 			h.start()
 		}
 		id := h.enqueue(jobservice.Job{Kind: "x"})
-		time.Sleep(24 * time.Minute)
+		pass(24 * time.Minute)
 		if s := h.get(id); s.State != jobservice.Running {
 			t.Errorf("got %+v", s)
 		}
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if s := h.get(id); s.State != jobservice.Done || s.Attempts != 1 || len(effects(t, d)) != 1 {
 			t.Errorf("got %+v, effects %v", s, effects(t, d))
 		}

@@ -195,3 +195,6 @@ func (q *forgetfulQueue) Push(ctx context.Context, items ...queue.Item) error {
 	}
 	return q.Queue.Push(ctx, items...)
 }
+
+// pass lets time pass in a bubble of synctest, where that takes none.
+func pass(d time.Duration) { <-time.After(d) }

@@ -206,7 +206,7 @@ func TestBackoff(t *testing.T) {
 		id := h.enqueue(jobservice.Job{Kind: "poison"})
 		h.start()
 		for {
-			time.Sleep(time.Second) // of the bubble: no time passes
+			pass(time.Second)
 			if s := h.get(id); s.State == jobservice.Dead {
 				break
 			}
@@ -325,7 +325,7 @@ func TestProgressIsThrottled(t *testing.T) {
 		h.Register("x", jobservice.Spec{Run: func(_ context.Context, task *jobservice.Task) error {
 			for i := range 500 {
 				task.Progress(i/5, "")
-				time.Sleep(10 * time.Millisecond) // of the bubble
+				pass(10 * time.Millisecond)
 			}
 			<-end
 			return nil
@@ -335,7 +335,7 @@ func TestProgressIsThrottled(t *testing.T) {
 		synctest.Wait()
 		var rec db.Recorder
 		d.Record(&rec)
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		synctest.Wait()
 		d.Record(nil)
 		writes := 0
@@ -383,27 +383,27 @@ func TestClockNotSteady(t *testing.T) {
 		stop := h.start()
 		defer stop()
 		long := h.enqueue(jobservice.Job{Kind: "long"})
-		time.Sleep(15 * time.Second) // of the bubble, as all below
+		pass(15 * time.Second)
 		step.Store(int64(time.Hour))
-		time.Sleep(6 * time.Second) // measured at 20 s
+		pass(6 * time.Second) // measured at 20 s
 		if d.ClockSteady() {
 			t.Fatal("the clock is steady")
 		}
 		id := h.enqueue(jobservice.Job{Kind: "x"})
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		if s := h.get(id); s.State != jobservice.Queued {
 			t.Errorf("claimed while the clock jumps: %+v", s)
 		}
-		time.Sleep(12 * time.Second) // measured again at 30 s
+		pass(12 * time.Second) // measured again at 30 s
 		if s := h.get(id); s.State != jobservice.Done {
 			t.Errorf("not run afterwards: %+v", s)
 		}
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if s := h.get(long); s.State != jobservice.Running || s.Attempts != 1 {
 			t.Errorf("a worker that is alive lost its job: %+v", s)
 		}
 		close(end)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if s := h.get(long); s.State != jobservice.Done {
 			t.Errorf("got %+v", s)
 		}
@@ -424,7 +424,7 @@ func TestEvery(t *testing.T) {
 			h.start()
 		}
 		// The bubble begins at midnight: now and at the beginning of the next ten minutes.
-		time.Sleep(10*time.Minute + 30*time.Second)
+		pass(10*time.Minute + 30*time.Second)
 		synctest.Wait()
 		if ran.Load() != 11 {
 			t.Errorf("ran %d times in 11 slots", ran.Load())

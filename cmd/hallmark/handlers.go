@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/api"
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/web"
 	"github.com/hallmarkhub/hallmark/registry"
 	"github.com/hallmarkhub/hallmark/registry/local"
 	"github.com/hallmarkhub/hallmark/registry/request"
@@ -19,7 +22,7 @@ import (
 )
 
 // wireHandlers makes what the listeners serve.
-func (h *hub) wireHandlers(o *opened, _ *local.Registry) error {
+func (h *hub) wireHandlers(ctx context.Context, o *opened, loc *local.Registry) error {
 	v2 := server.New(h.registry, server.Options{
 		Authenticate: h.authenticateV2, Ping: pingV2, Realm: h.proxies.Realm, ServiceName: h.auth.Service(),
 		Limits: server.Limits{
@@ -29,7 +32,16 @@ func (h *hub) wireHandlers(o *opened, _ *local.Registry) error {
 		},
 		Logger: o.log, OnPull: h.pulls.Count, OnResponse: h.accessLogV2(),
 	})
-	rest := h.rest()
+	fresh := make([]byte, 32)
+	rand.Read(fresh)
+	keys, err := h.store.EnsureSecret(ctx, h.keyring, "cursor", fresh)
+	if err != nil {
+		return err
+	}
+	rest, err := h.rest(loc, keys[len(keys)-1].Value)
+	if err != nil {
+		return err
+	}
 	token := h.auth.TokenService()
 	// The paths under /v2 are judged as they were sent: no mux that cleans them may stand in front.
 	h.public = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -109,17 +121,9 @@ func livez(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
 func (h *hub) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	parts := []struct {
-		name string
-		err  error
-	}{
-		{"accepting requests", h.accepting()},
-		{"database", h.db.Ping(ctx)},
-		{"blob store", h.blobsHealthy()},
-	}
 	status := http.StatusOK
 	var text strings.Builder
-	for _, p := range parts {
+	for _, p := range h.parts(ctx) {
 		said := "ok"
 		if p.err != nil {
 			status, said = http.StatusServiceUnavailable, "not ok"
@@ -134,6 +138,16 @@ func (h *hub) readyz(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, map[bool]string{true: "ok", false: "not ready"}[status == http.StatusOK])
+}
+
+// part is something that can be down by itself.
+type part struct {
+	name string
+	err  error
+}
+
+func (h *hub) parts(ctx context.Context) []part {
+	return []part{{"accepting requests", h.accepting()}, {"database", h.db.Ping(ctx)}, {"blob store", h.blobsHealthy()}}
 }
 
 func (h *hub) accepting() error {
@@ -152,11 +166,43 @@ func (h *hub) blobsHealthy() error {
 }
 
 // rest serves everything outside /v2 and the token service.
-func (h *hub) rest() http.Handler {
+func (h *hub) rest(loc *local.Registry, cursorKey []byte) (http.Handler, error) {
+	a, err := api.New(api.Options{
+		Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Unlink: loc.DeleteRepository,
+		Health: h.health, CursorKey: cursorKey, PublicURL: h.cfg.String("public_url"), Version: version(), Log: h.log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", livez)
 	mux.HandleFunc("GET /readyz", h.readyz)
-	return mux
+	var rest http.Handler = a.Handler()
+	if h.cfg.String("access_log") != "none" {
+		rest = web.AccessLog(h.access, rest)
+	}
+	rest = web.Origin(h.proxies, rest)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/livez" || r.URL.Path == "/readyz" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	}), nil
+}
+
+// health is what the API tells administrators of the parts of the hub.
+func (h *hub) health(ctx context.Context) []api.Part {
+	var out []api.Part
+	for _, p := range h.parts(ctx) {
+		part := api.Part{Name: p.name, Status: "ok"}
+		if p.err != nil {
+			part.Status, part.Message = "down", "see the log"
+			h.log.Warn("not ready", "part", p.name, "error", p.err)
+		}
+		out = append(out, part)
+	}
+	return out
 }
 
 // accessLogV2 is the access log of the registry API, or nil: then it costs nothing.

@@ -38,6 +38,7 @@ type hub struct {
 	dir      *store.Directory
 	auth     *auth.Authenticator
 	proxies  *auth.Proxies
+	keyring  *seal.Keyring
 	registry registry.Registry // with rights
 	jobs     *jobservice.Runner
 	pulls    *ledger.Pulls
@@ -74,7 +75,7 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 	if err := h.firstStart(ctx); err != nil {
 		return nil, err
 	}
-	if err := h.wireHandlers(o, loc); err != nil {
+	if err := h.wireHandlers(ctx, o, loc); err != nil {
 		return nil, err
 	}
 	h.ready.Store(true)
@@ -87,15 +88,14 @@ func (h *hub) wireAuth(ctx context.Context, o *opened) error {
 		return usageError{err}
 	}
 	path := filepath.Join(o.cfg.dataDir(), "master.key")
-	keyring, err := seal.LoadMasterKey(o.cfg.String("master_key"), path, true)
-	if err != nil {
+	if h.keyring, err = seal.LoadMasterKey(o.cfg.String("master_key"), path, true); err != nil {
 		return usageError{err}
 	}
-	if err := h.store.CheckMasterKey(ctx, keyring); err != nil {
+	if err := h.store.CheckMasterKey(ctx, h.keyring); err != nil {
 		return err
 	}
 	h.dir = store.NewDirectory(h.store)
-	h.auth, err = auth.New(ctx, auth.Options{Store: h.store, Directory: h.dir, Keyring: keyring, Proxies: h.proxies, Log: o.log})
+	h.auth, err = auth.New(ctx, auth.Options{Store: h.store, Directory: h.dir, Keyring: h.keyring, Proxies: h.proxies, Log: o.log})
 	return err
 }
 

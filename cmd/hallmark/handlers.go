@@ -30,7 +30,7 @@ func (h *hub) wireHandlers(ctx context.Context, o *opened, loc *local.Registry) 
 			Manifest: o.cfg.Bytes("limits.manifest_bytes"), Blob: o.cfg.Bytes("limits.blob_bytes"),
 			MinRate: o.cfg.Bytes("limits.min_rate_bytes"),
 		},
-		Logger: o.log, OnPull: h.pulls.Count, OnResponse: h.accessLogV2(),
+		Translate: registryError, Logger: o.log, OnPull: h.pulls.Count, OnResponse: h.accessLogV2(),
 	})
 	fresh := make([]byte, 32)
 	rand.Read(fresh)
@@ -75,8 +75,11 @@ func (h *hub) authenticateV2(_ http.ResponseWriter, r *http.Request) (context.Co
 func registryError(err error) error {
 	var e *core.Error
 	if !errors.As(err, &e) {
-		if errors.Is(err, db.ErrUnavailable) {
+		switch {
+		case errors.Is(err, db.ErrUnavailable):
 			return &registry.Error{Code: registry.CodeUnavailable, RetryAfter: 5 * time.Second, Message: "the database does not answer: try again in a moment."}
+		case errors.Is(err, db.ErrFull):
+			return registry.NewError(registry.CodeNoSpace, "the hub's database has no space left. What was stored before is safe; tell its operator.")
 		}
 		return err
 	}

@@ -61,7 +61,11 @@ func challenge(a core.Action, repository string) string {
 
 // refuseCatalog says that a token is not good for the catalog.
 func refuseCatalog(p *core.Principal) error {
-	return &registry.Error{Code: registry.CodeUnauthorized, Message: "this token does not cover the list of repositories: log in again",
+	message := "this token does not cover the list of repositories: log in again"
+	if !p.RegistryToken {
+		message = "the list of repositories needs a token, which everybody can have: log in, or ask the token service without credentials"
+	}
+	return &registry.Error{Code: registry.CodeUnauthorized, Message: message,
 		Scope: Scope{Type: TypeRegistry, Name: catalog, Actions: []core.Action{ActionAny}}.String(), InsufficientScope: p.RegistryToken}
 }
 

@@ -191,10 +191,11 @@ func Grants(granted []Scope) []core.Grant {
 	return out
 }
 
-// mayList reports whether p can ask for the catalog at all; what it lists is filtered besides.
+// mayList reports whether p can ask for the catalog at all; what it lists is filtered besides. Who sends no credentials is
+// asked for them, because clients send them only then; an anonymous token is good for what is public.
 func mayList(p *core.Principal) bool {
 	if !p.RegistryToken {
-		return p.Kind != ""
+		return p.Kind != "" && p.Kind != core.KindAnonymous
 	}
 	return slices.ContainsFunc(p.Grants, func(g core.Grant) bool {
 		return g.Repository == CatalogGrant && slices.Contains(g.Actions, ActionAny)

@@ -127,7 +127,7 @@ func TestGrantedIsRequestedAndPermitted(t *testing.T) {
 		}
 		return out
 	}
-	for range 3000 {
+	for range 500 {
 		p := h.who[pick(people)]
 		if p.Kind == core.KindUser && rnd.IntN(2) == 0 {
 			p = h.bound(p.Name, false, core.Grant{Repository: pick(patterns), Actions: some(core.RepositoryActions())})

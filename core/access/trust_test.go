@@ -148,7 +148,7 @@ func TestSignOnly(t *testing.T) {
 			if _, err = w.AppendUpload(ctx, "p/app", "id", at, bytes.NewReader(body[1:])); err != nil || len(next.body) != size {
 				t.Errorf("%s: %d bytes at %d: %v", name, len(next.body), at, err)
 			}
-			if _, err = w.AppendUpload(ctx, "p/app", "id", at, iotest.OneByteReader(bytes.NewReader(body))); registry.CodeOf(err) != registry.CodeTooLarge || len(next.body) > size {
+			if _, err = w.AppendUpload(ctx, "p/app", "id", at, iotest.HalfReader(bytes.NewReader(body))); registry.CodeOf(err) != registry.CodeTooLarge || len(next.body) > size {
 				t.Errorf("%s: one byte too many at %d: %v, %d received", name, at, err, len(next.body))
 			}
 		}

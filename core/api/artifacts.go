@@ -64,14 +64,31 @@ func (a *API) GetArtifact(ctx context.Context, r GetArtifactRequestObject) (GetA
 		return nil, err
 	}
 	out := showArtifact(v)
-	if isImageConfig(v.ConfigType) {
-		// A configuration that cannot be read is the image's fault, and no reason not to show the rest.
+	// What cannot be read is the artifact's fault, and no reason not to show the rest.
+	switch {
+	case registry.ManifestKindOf(v.MediaType) == registry.KindIndex:
+		if _, parsed, err := a.manifest(ctx, c.repository, registry.Reference{Digest: digest.Digest(v.Digest)}, false); err == nil {
+			out.Platforms = platforms(parsed)
+		}
+	case isImageConfig(v.ConfigType):
 		if config, err := a.imageConfig(ctx, c.repository, digest.Digest(v.ConfigDigest)); err == nil {
 			out.BuiltAt = config.Created
 			out.Platforms = []Platform{{OS: config.OS, Architecture: config.Architecture, Variant: optional(config.Variant), OSVersion: optional(config.OSVersion)}}
 		}
 	}
 	return GetArtifact200JSONResponse(out), nil
+}
+
+// platforms are those that an index names an image for, with the image.
+func platforms(index *registry.ParsedManifest) []Platform {
+	out := []Platform{}
+	for _, child := range index.Children() {
+		if p := child.Platform; p != nil && p.OS != "unknown" {
+			d := string(child.Digest)
+			out = append(out, Platform{OS: p.OS, Architecture: p.Architecture, Variant: optional(p.Variant), OSVersion: optional(p.OSVersion), Digest: &d})
+		}
+	}
+	return out
 }
 
 // DeleteArtifact removes an artifact by digest. By tag it is refused: it would take other tags with it unasked.

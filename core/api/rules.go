@@ -36,8 +36,9 @@ func rules() map[string]rule {
 		"deleteUser":      {action: core.ActionHubUserWrite},
 		"setUserPassword": {action: core.ActionHubUserWrite},
 
-		"getMe":            {action: core.ActionSelf},
-		"getMyPermissions": {action: core.ActionSelf},
+		// Whoever has a valid credential may ask what it is: a robot and a bound token too.
+		"getMe":            {action: core.ActionHubInfoRead},
+		"getMyPermissions": {action: core.ActionHubInfoRead},
 		"updateMe":         {action: core.ActionSelf, on: onSelf},
 		"changeMyPassword": {action: core.ActionSelf, on: onSelf},
 		"createMyToken":    {action: core.ActionSelf, on: onSelf, secret: true},

@@ -192,11 +192,6 @@ func (h *hub) asker(door func(*http.Request) (*core.Principal, error), r *http.R
 func TestV22Elsewhere(t *testing.T) {
 	open := dbtest.Postgres(t)
 	one, two := startHub(t, open(t)), startHub(t, open(t))
-	for _, h := range []*hub{one, two} {
-		if err := h.db.Follow(h.ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
 	alice := one.user("alice")
 	tok, personal := one.personal(alice, "laptop", nil, 0)
 	registry := one.token("alice", personal)

@@ -15,9 +15,6 @@ func benchOn(b *testing.B, f func(b *testing.B, h *hub)) {
 	for engine, open := range map[db.Engine]func(testing.TB) dbtest.Open{db.SQLite: dbtest.SQLite, db.Postgres: dbtest.Postgres} {
 		b.Run(string(engine), func(b *testing.B) {
 			h := startHubWith(b, open(b)(b), Options{})
-			if err := h.db.Follow(h.ctx); err != nil {
-				b.Fatal(err)
-			}
 			h.project("team", core.Private, h.user("alice"))
 			h.project("open", core.Public, nil)
 			f(b, h)

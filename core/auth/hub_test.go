@@ -57,6 +57,11 @@ func startHubWith(t testing.TB, d *db.DB, opt Options) *hub {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if d.Engine() == db.Postgres && !d.Fresh() { // until then it believes nothing it has cached
+		if err := d.Follow(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return &hub{Authenticator: a, t: t, ctx: ctx, db: d, log: log}
 }
 

@@ -50,8 +50,9 @@ func (a *Authenticator) Login(w http.ResponseWriter, r *http.Request, username, 
 		return nil, err
 	}
 	ctx := core.WithPrincipal(r.Context(), userPrincipal(account.ID, account.Username, account.Admin, "password", nil))
-	if core.OriginFrom(ctx).IP == "" {
-		ctx = core.WithOrigin(ctx, core.Origin{IP: a.proxies.Client(r).String(), RequestID: core.OriginFrom(ctx).RequestID})
+	if o := core.OriginFrom(ctx); o.IP == "" && a.proxies.Client(r).IsValid() {
+		o.IP = a.proxies.Client(r).String()
+		ctx = core.WithOrigin(ctx, o)
 	}
 	replaces := ""
 	if old := a.cookie(r); old != "" {
@@ -139,7 +140,7 @@ func (a *Authenticator) Logout(w http.ResponseWriter, r *http.Request, p *core.P
 	if err != nil && core.CodeOf(err) != core.CodeNotFound { // ended by somebody else: just as well
 		return err
 	}
-	a.setCookie(w, r, "", -1)
+	a.setCookie(w, r, "", -time.Second)
 	return nil
 }
 
@@ -218,6 +219,7 @@ func (a *Authenticator) cookieName(r *http.Request) (string, error) {
 	return "", core.Errorf(core.CodeForbidden, "over plain http anybody on the way could take over the session: use https (behind a proxy that does, set HALLMARK_TRUSTED_PROXIES)")
 }
 
+// setCookie gives the browser a cookie for life, or takes it away when life is negative.
 func (a *Authenticator) setCookie(w http.ResponseWriter, r *http.Request, value string, life time.Duration) {
 	name, err := a.cookieName(r)
 	if err != nil {

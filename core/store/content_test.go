@@ -99,7 +99,7 @@ func TestRepositories(t *testing.T) {
 				t.Errorf("%q finds %d, want %d (%v)", q, len(list), want, err)
 			}
 		}
-		for _, name := range append([]string{"secret", "../team-2/secret", "ap"}, hostile...) {
+		for _, name := range append([]string{"secret", "../team-2/secret", "ap"}, hostile()...) {
 			_, err = h.Repository(h.admin, a, name)
 			h.refused(err, core.CodeNotFound)
 		}
@@ -162,7 +162,7 @@ func TestArtifactsAndTags(t *testing.T) {
 			x.Platforms[0].Architecture != "arm64" || x.PushedBy != "user:1" {
 			t.Fatalf("%+v", x)
 		}
-		for _, ref := range append([]string{"v9", "sha256:9", "sha256:4"}, hostile...) {
+		for _, ref := range append([]string{"v9", "sha256:9", "sha256:4"}, hostile()...) {
 			_, err = h.Artifact(h.admin, a, "app", ref)
 			h.refused(err, core.CodeNotFound)
 		}
@@ -286,7 +286,7 @@ func TestAuditTrail(t *testing.T) {
 				t.Errorf("%+v lists %q, want %q", c.q, got, c.want)
 			}
 		}
-		for _, text := range hostile {
+		for _, text := range hostile() {
 			for _, q := range []store.AuditQuery{{Actor: text}, {Action: text}, {Object: text}, {ProjectID: text}, {Before: text, Actor: "x"}} {
 				if got := list(q); got != "" {
 					t.Errorf("%+v lists %q", q, got)

@@ -63,28 +63,40 @@ func (d *directory) statements(f func()) (n int) {
 func TestWarmDirectoryRunsNoSQL(t *testing.T) {
 	eachHub(t, func(h *hub) {
 		d := openDirectory(h)
-		ctx := context.Background()
-		if n := d.statements(func() {
-			p, err := d.dir.Project(ctx, "team")
-			h.ok(err)
-			role, err := d.dir.Role(ctx, p.ID, d.alice.ID)
-			h.ok(err)
-			a, err := d.dir.Account(ctx, d.alice.ID)
-			h.ok(err)
-			r, err := d.dir.Robot(ctx, d.robot.ID)
-			h.ok(err)
-			if role != core.RoleDeveloper || a.Username != "alice" || r.Project != "team" || r.Principal.Name != "robot$team+ci" {
-				t.Errorf("role %q, account %+v, robot %+v", role, a, r)
-			}
-			for _, p := range []*core.Principal{d.alice, d.robot, core.Anonymous()} {
-				if st, ok := d.dir.CachedStanding(p, "team"); !ok || !st.Alive || st.Project.ID != d.team.ID {
-					t.Errorf("%s: %+v %v", p.Kind, st, ok)
+		// A machine so busy that this process has not heard of the others for a second believes nothing; then again.
+		for range 20 {
+			d.warm()
+			n := d.statements(func() { d.lookEverythingUp() })
+			if n == 0 {
+				for _, p := range []*core.Principal{d.alice, d.robot, core.Anonymous()} {
+					if st, ok := d.dir.CachedStanding(p, "team"); ok && (!st.Alive || st.Project.ID != d.team.ID) {
+						h.t.Errorf("%s: %+v", p.Kind, st)
+					}
 				}
+				return
 			}
-		}); n != 0 {
-			t.Errorf("warm look-ups ran %d statements", n)
+			if h.db.Fresh() && !h.db.Shared() {
+				h.t.Fatalf("warm look-ups ran %d statements", n)
+			}
 		}
+		h.t.Fatal("no warm look-up without statements")
 	})
+}
+
+func (d *directory) lookEverythingUp() {
+	d.t.Helper()
+	ctx := context.Background()
+	p, err := d.dir.Project(ctx, "team")
+	d.ok(err)
+	role, err := d.dir.Role(ctx, p.ID, d.alice.ID)
+	d.ok(err)
+	a, err := d.dir.Account(ctx, d.alice.ID)
+	d.ok(err)
+	r, err := d.dir.Robot(ctx, d.robot.ID)
+	d.ok(err)
+	if role != core.RoleDeveloper || a.Username != "alice" || r.Project != "team" || r.Principal.Name != "robot$team+ci" {
+		d.t.Errorf("role %q, account %+v, robot %+v", role, a, r)
+	}
 }
 
 func TestWarmDirectoryAllocatesNothing(t *testing.T) {

@@ -29,7 +29,7 @@ func TestProjects(t *testing.T) {
 		if *got != *p {
 			t.Fatalf("read %+v, want %+v", got, p)
 		}
-		for _, name := range append([]string{"nothing", ""}, hostile...) {
+		for _, name := range append([]string{"nothing", ""}, hostile()...) {
 			_, err = h.ProjectByName(alice, name)
 			h.refused(err, core.CodeNotFound)
 		}
@@ -144,7 +144,7 @@ func TestProjectList(t *testing.T) {
 				t.Errorf("%s %+v sees %q, want %q", c.who.Kind, c.q, got, c.want)
 			}
 		}
-		for _, q := range hostile {
+		for _, q := range hostile() {
 			if got := list(ap, store.ProjectQuery{Contains: q}); len(got) > 0 {
 				t.Errorf("%q finds %q", q, got)
 			}

@@ -77,7 +77,7 @@ func robotLogin(h *hub, p *core.Project, first string) {
 	}
 	_, _, err = h.RotateRobot(h.admin, p, l.ID, store.MaxRotation+1)
 	h.refused(err, core.CodeInvalid)
-	for _, name := range append([]string{"cd"}, hostile...) {
+	for _, name := range append([]string{"cd"}, hostile()...) {
 		_, err = h.RobotByName(h.admin, p.Name, name)
 		h.refused(err, core.CodeNotFound)
 	}

@@ -36,8 +36,9 @@ const (
 )
 
 // write runs f in a transaction.
-func (s *Store) write(ctx context.Context, f func(tx *db.Tx) error) error { return s.db.Write(ctx, f) }
-
+func (s *Store) write(ctx context.Context, f func(tx *db.Tx) error) error {
+	return told(s.db.Write(ctx, f))
+}
 
 // Audit writes an audit row in the transaction of the change it tells of. projectID is "" for changes of the hub.
 func Audit(tx *db.Tx, action, projectID, object, detail string) error {

@@ -62,11 +62,14 @@ func (c *call) explain(err error) (*registry.Error, int) {
 		return se.cause, se.status
 	}
 	var e *registry.Error
+	if !errors.As(err, &e) && c.s.opt.Translate != nil {
+		err = c.s.opt.Translate(err)
+	}
 	if errors.As(err, &e) {
 		return e, statusOf(e.Code)
 	}
 	if errors.Is(err, context.Canceled) && c.r.Context().Err() != nil {
-		return registry.NewError(registry.CodeUnavailable, "The request was cancelled."), http.StatusServiceUnavailable
+		return registry.NewError(registry.CodeUnavailable, "The request was cancelled."), statusClientGone
 	}
 	c.id = strings.ToLower(rand.Text())
 	c.s.opt.Logger.LogAttrs(c.ctx, slog.LevelError, "registry request failed", slog.String("request_id", c.id),
@@ -74,6 +77,10 @@ func (c *call) explain(err error) (*registry.Error, int) {
 	return registry.NewError(registry.CodeUnknown, "Something went wrong in the registry. Try again; if it happens again, "+
 		"give its operator this request id: "+c.id+"."), http.StatusInternalServerError
 }
+
+// statusClientGone is nginx's status for a client that did not wait for the answer. Nobody receives it; in a log it is no
+// failure of the hub.
+const statusClientGone = 499
 
 // statusOf returns the HTTP status of a code. What the specification leaves open is as in Docker's registry.
 func statusOf(code registry.Code) int {

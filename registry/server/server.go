@@ -29,6 +29,8 @@ type Options struct {
 	ServiceName string
 	// Limits bounds what a request may cost.
 	Limits Limits
+	// Translate, if set, may turn an error that is no *registry.Error into one: what a database says, for example.
+	Translate func(error) error
 	// Logger gets one record for each error that is not a *registry.Error. nil discards them.
 	Logger *slog.Logger
 	// OnPull, if set, is called after a manifest was sent to a client that asked for it by GET.

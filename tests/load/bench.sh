@@ -111,7 +111,7 @@ measure_hallmark() {
   local login=(-hub -user admin)
   if wanted hallmark; then
     hallmark_command "$work/first{run}" "$pass"
-    regbench startup -label hallmark -suffix @empty ${sizes[@]+"${sizes[@]}"} -base "$base" -ready /readyz -- "${command[@]}" >>"$work/hallmark.log" 
+    regbench startup -label hallmark -suffix @empty ${sizes[@]+"${sizes[@]}"} -base "$base" -ready /readyz -- "${command[@]}" >>"$work/hallmark.log"
     start_hallmark "$work/hallmark" "$pass"
     suite hallmark "$reads,$pushes,tags,catalog,catalog-others,token" -pids "$pid" "${login[@]}"
     stop
@@ -120,9 +120,6 @@ measure_hallmark() {
   if wanted variants; then
     start_hallmark "$work/hallmark" "$pass" HALLMARK_ACCESS_LOG=all
     suite hallmark tag-get -suffix @log -pids "$pid" "${login[@]}"
-    stop
-    start_hallmark "$work/hallmark" "$pass" HALLMARK_LIMITS_BLOB_CACHE=1
-    suite hallmark blob-1k -suffix @file -pids "$pid" "${login[@]}"
     stop
   fi
   rm -rf "$work/hallmark" "$work"/first*

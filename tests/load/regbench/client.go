@@ -54,12 +54,12 @@ var challengeParam = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
 // probe asks /v2/ which authentication the server wants.
 func (c *client) probe(ctx context.Context) error {
-	resp, _, err := c.send(ctx, "GET", "/v2/", "", nil, nil, 0)
+	resp, err := c.send(ctx, "GET", "/v2/", "", nil, nil, 0)
 	if err != nil {
 		return err
 	}
-	w := resp.Header.Get("WWW-Authenticate")
-	if resp.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(strings.ToLower(w), "bearer") {
+	w := resp.header.Get("WWW-Authenticate")
+	if resp.code != http.StatusUnauthorized || !strings.HasPrefix(strings.ToLower(w), "bearer") {
 		c.basic = c.user != ""
 		return nil
 	}
@@ -114,7 +114,7 @@ func (c *client) fetchToken(ctx context.Context, scope string) (token, error) {
 	if c.user != "" {
 		auth = c.basicHeader()
 	}
-	resp, b, err := c.send(ctx, "GET", c.tokenURL(scope), auth, nil, nil, 0)
+	resp, err := c.send(ctx, "GET", c.tokenURL(scope), auth, nil, nil, 0)
 	if err != nil {
 		return token{}, err
 	}
@@ -123,14 +123,14 @@ func (c *client) fetchToken(ctx context.Context, scope string) (token, error) {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int    `json:"expires_in"`
 	}
-	if err := json.Unmarshal(b, &t); err != nil {
-		return token{}, fmt.Errorf("token service: %s: %w", resp.Status, err)
+	if err := json.Unmarshal(resp.body, &t); err != nil {
+		return token{}, fmt.Errorf("token service: %s: %w", resp.status, err)
 	}
 	if t.Token == "" {
 		t.Token = t.AccessToken
 	}
 	if t.Token == "" {
-		return token{}, fmt.Errorf("token service: %s, and no token", resp.Status)
+		return token{}, fmt.Errorf("token service: %s, and no token", resp.status)
 	}
 	// The specification's default life is 60 s.
 	life := time.Duration(max(t.ExpiresIn, 60)) * time.Second
@@ -144,14 +144,22 @@ func scopePush(repo string) string { return "repository:" + repo + ":pull,push" 
 
 const scopeCatalog = "registry:catalog:*"
 
-// send sends one request with an Authorization header as given, and returns the answer, read to its end.
-func (c *client) send(ctx context.Context, method, target, auth string, h map[string]string, body io.Reader, size int64) (*http.Response, []byte, error) {
+// answer is a response that was read to its end.
+type answer struct {
+	code   int
+	status string
+	header http.Header
+	body   []byte
+}
+
+// send sends one request with an Authorization header as given.
+func (c *client) send(ctx context.Context, method, target, auth string, h map[string]string, body io.Reader, size int64) (*answer, error) {
 	if strings.HasPrefix(target, "/") {
 		target = c.base + target
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if body != nil {
 		req.ContentLength = size
@@ -164,31 +172,31 @@ func (c *client) send(ctx context.Context, method, target, auth string, h map[st
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	return resp, b, err
+	return &answer{resp.StatusCode, resp.Status, resp.Header, b}, err
 }
 
 // do sends one request with the rights of a scope. A token that was refused is fetched anew once, if the body can be
 // sent again: the server may have been started again in between.
-func (c *client) do(ctx context.Context, method, target, scope string, h map[string]string, body io.Reader, size int64) (*http.Response, []byte, error) {
+func (c *client) do(ctx context.Context, method, target, scope string, h map[string]string, body io.Reader, size int64) (*answer, error) {
 	for try := 0; ; try++ {
 		a, err := c.authFor(ctx, scope)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		resp, b, err := c.send(ctx, method, target, a, h, body, size)
-		if err != nil || resp.StatusCode != http.StatusUnauthorized || c.realm == nil || try > 0 {
-			return resp, b, err
+		resp, err := c.send(ctx, method, target, a, h, body, size)
+		if err != nil || resp.code != http.StatusUnauthorized || c.realm == nil || try > 0 {
+			return resp, err
 		}
 		if s, ok := body.(io.Seeker); ok {
 			if _, err := s.Seek(0, io.SeekStart); err != nil {
-				return resp, b, err
+				return resp, err
 			}
 		} else if body != nil {
-			return resp, b, nil
+			return resp, nil
 		}
 		c.mu.Lock()
 		delete(c.tokens, scope)
@@ -197,19 +205,19 @@ func (c *client) do(ctx context.Context, method, target, scope string, h map[str
 }
 
 // expect is do for requests that can only have one outcome.
-func (c *client) expect(ctx context.Context, want int, method, target, scope string, h map[string]string, body io.Reader, size int64) (*http.Response, []byte, error) {
-	resp, b, err := c.do(ctx, method, target, scope, h, body, size)
+func (c *client) expect(ctx context.Context, want int, method, target, scope string, h map[string]string, body io.Reader, size int64) (*answer, error) {
+	resp, err := c.do(ctx, method, target, scope, h, body, size)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if resp.StatusCode != want {
-		return resp, b, fmt.Errorf("%s %s: %s, want %d: %.300s", method, target, resp.Status, want, b)
+	if resp.code != want {
+		return resp, fmt.Errorf("%s %s: %s, want %d: %.300s", method, target, resp.status, want, resp.body)
 	}
-	return resp, b, nil
+	return resp, nil
 }
 
-func (c *client) location(resp *http.Response) (string, error) {
-	l := resp.Header.Get("Location")
+func (c *client) location(resp *answer) (string, error) {
+	l := resp.header.Get("Location")
 	if l == "" {
 		return "", errors.New("no Location header")
 	}

@@ -79,7 +79,7 @@ type bareConn struct {
 
 func (c *bareConn) close() {
 	if c.conn != nil {
-		c.conn.Close()
+		_ = c.conn.Close() // nothing is lost with it
 		c.conn = nil
 	}
 }

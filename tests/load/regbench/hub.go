@@ -32,12 +32,12 @@ func openHub(ctx context.Context, c *client) (*hub, error) {
 	h := &hub{c: c}
 	h.project, _, _ = strings.Cut(*prefix, "/")
 	for name, visibility := range map[string]string{h.project: "private", h.publicProject(): "public"} {
-		resp, b, err := h.call(ctx, "POST", "/projects", nil, map[string]string{"name": name, "visibility": visibility})
+		resp, err := h.call(ctx, "POST", "/projects", nil, map[string]string{"name": name, "visibility": visibility})
 		if err != nil {
 			return nil, err
 		}
-		if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusConflict {
-			return nil, fmt.Errorf("making project %s: %s: %.300s", name, resp.Status, b)
+		if resp.code != http.StatusCreated && resp.code != http.StatusConflict {
+			return nil, fmt.Errorf("making project %s: %s: %.300s", name, resp.status, resp.body)
 		}
 	}
 	return h, nil
@@ -45,38 +45,42 @@ func openHub(ctx context.Context, c *client) (*hub, error) {
 
 func (h *hub) publicProject() string { return h.project + "-public" }
 
-func (h *hub) call(ctx context.Context, method, path string, header map[string]string, v any) (*http.Response, []byte, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, nil, err
-	}
-	all := map[string]string{"Content-Type": "application/json"}
+func (h *hub) call(ctx context.Context, method, path string, header map[string]string, v any) (*answer, error) {
+	all := map[string]string{}
 	for k, v := range header {
 		all[k] = v
 	}
+	if v == nil {
+		return h.c.send(ctx, method, "/api/v1"+path, h.c.basicHeader(), all, nil, 0)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	all["Content-Type"] = "application/json"
 	return h.c.send(ctx, method, "/api/v1"+path, h.c.basicHeader(), all, bytes.NewReader(b), int64(len(b)))
 }
 
 // newUser makes a user who may do nothing yet.
 func (h *hub) newUser(ctx context.Context) (*hubUser, error) {
 	name, password := "bench-"+strings.ToLower(rand.Text()), rand.Text()
-	resp, b, err := h.call(ctx, "POST", "/users", nil, map[string]string{"username": name, "password": password})
+	resp, err := h.call(ctx, "POST", "/users", nil, map[string]string{"username": name, "password": password})
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusCreated {
-		return nil, fmt.Errorf("making a user: %s: %.300s", resp.Status, b)
+	if resp.code != http.StatusCreated {
+		return nil, fmt.Errorf("making a user: %s: %.300s", resp.status, resp.body)
 	}
-	u := &hubUser{client: h.c.as(name, password), etag: resp.Header.Get("ETag")}
+	u := &hubUser{client: h.c.as(name, password), etag: resp.header.Get("ETag")}
 	h.users = append(h.users, u)
 	return u, nil
 }
 
 // join lets a user pull from the project.
 func (h *hub) join(ctx context.Context, u *hubUser) error {
-	resp, b, err := h.call(ctx, "PUT", "/projects/"+h.project+"/members/"+u.client.user, nil, map[string]string{"role": "guest"})
-	if err == nil && resp.StatusCode >= 300 {
-		err = fmt.Errorf("adding a member: %s: %.300s", resp.Status, b)
+	resp, err := h.call(ctx, "PUT", "/projects/"+h.project+"/members/"+u.client.user, nil, map[string]string{"role": "guest"})
+	if err == nil && resp.code >= 300 {
+		err = fmt.Errorf("adding a member: %s: %.300s", resp.status, resp.body)
 	}
 	return err
 }
@@ -86,9 +90,9 @@ func (h *hub) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for _, u := range h.users {
-		resp, _, err := h.call(ctx, "DELETE", "/users/"+u.client.user, map[string]string{"If-Match": u.etag}, nil)
-		if err == nil && resp.StatusCode >= 300 {
-			err = errors.New(resp.Status)
+		resp, err := h.call(ctx, "DELETE", "/users/"+u.client.user, map[string]string{"If-Match": u.etag}, nil)
+		if err == nil && resp.code >= 300 {
+			err = errors.New(resp.status)
 		}
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "regbench: user %s stays: %v\n", u.client.user, err)

@@ -8,17 +8,17 @@ import (
 
 // list loads a page of a list, by a few connections at a time.
 func (b *bench) list(c *client, test, path, scope, key string) error {
-	_, body, err := c.expect(b.ctx, 200, "GET", path, scope, nil, nil, 0)
+	resp, err := c.expect(b.ctx, 200, "GET", path, scope, nil, nil, 0)
 	if err != nil {
 		return err
 	}
 	var v map[string]json.RawMessage
 	var items []string
-	if err := json.Unmarshal(body, &v); err != nil {
+	if err := json.Unmarshal(resp.body, &v); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(v[key], &items); err != nil {
-		return fmt.Errorf("%s: %w: %.200s", path, err, body)
+		return fmt.Errorf("%s: %w: %.200s", path, err, resp.body)
 	}
 	for run := 1; run <= *runs; run++ {
 		headers, err := b.headers(c, scope)

@@ -26,7 +26,7 @@ func (b *bench) read(test string) error {
 	}
 	target := "/v2/" + s.repo + path
 	// Warms up, and a wrong answer ends the test before it is measured.
-	if _, _, err := b.c.expect(b.ctx, 200, method, target, scopePull(s.repo), map[string]string{"Accept": mtManifest}, nil, 0); err != nil {
+	if _, err := b.c.expect(b.ctx, 200, method, target, scopePull(s.repo), map[string]string{"Accept": mtManifest}, nil, 0); err != nil {
 		return err
 	}
 	for i := 1; i <= *runs; i++ {
@@ -67,7 +67,7 @@ func (b *bench) prepareReads() (err error) {
 	if err != nil {
 		return err
 	}
-	_, _, err = b.c.expect(b.ctx, 200, "GET", "/v2/"+s.repo+"/manifests/latest", scopePull(s.repo), map[string]string{"Accept": mtManifest}, nil, 0)
+	_, err = b.c.expect(b.ctx, 200, "GET", "/v2/"+s.repo+"/manifests/latest", scopePull(s.repo), map[string]string{"Accept": mtManifest}, nil, 0)
 	if err != nil {
 		err = s.push(b.ctx, b.c)
 	}

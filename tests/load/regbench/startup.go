@@ -39,17 +39,18 @@ func startOnce(ctx context.Context, args []string, run int) error {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second
+	var failed error // why it ended
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() { failed = cmd.Wait(); close(ended) }()
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for !answers(ctx, client, *base+*ready) {
 		select {
-		case err := <-ended:
-			return fmt.Errorf("the server ended before it was ready: %w", err)
+		case <-ended:
+			return fmt.Errorf("the server ended before it was ready: %w", orClean(failed))
 		case <-time.After(2 * time.Millisecond):
 		}
 		if time.Since(began) > startLimit {
@@ -60,8 +61,8 @@ func startOnce(ctx context.Context, args []string, run int) error {
 	took := time.Since(began)
 	p := procSet{cmd.Process.Pid}
 	select {
-	case err := <-ended:
-		return fmt.Errorf("the server ended: %w", err)
+	case <-ended:
+		return fmt.Errorf("the server ended: %w", orClean(failed))
 	case <-time.After(idleTime):
 	}
 	user, sys := p.cpu()
@@ -71,7 +72,7 @@ func startOnce(ctx context.Context, args []string, run int) error {
 	return ctx.Err()
 }
 
-func stop(cmd *exec.Cmd, ended chan error) {
+func stop(cmd *exec.Cmd, ended chan struct{}) {
 	if cmd.Process.Signal(syscall.SIGTERM) != nil {
 		return // it has ended
 	}
@@ -94,4 +95,12 @@ func answers(ctx context.Context, c *http.Client, target string) bool {
 	}
 	resp.Body.Close()
 	return resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusUnauthorized
+}
+
+// orClean is an error even if a server, which is never to end by itself, ended without one.
+func orClean(err error) error {
+	if err == nil {
+		return errors.New("exit status 0")
+	}
+	return err
 }

@@ -31,7 +31,7 @@ func addDigest(loc, dgst string) string {
 // upload pushes size bytes; body makes a reader of n bytes from off on.
 func (c *client) upload(ctx context.Context, repo, dgst string, body func(off, n int64) io.Reader, size int64, mode uploadMode, chunk int64) error {
 	sc := scopePush(repo)
-	resp, _, err := c.expect(ctx, 202, "POST", "/v2/"+repo+"/blobs/uploads/", sc, nil, bytes.NewReader(nil), 0)
+	resp, err := c.expect(ctx, 202, "POST", "/v2/"+repo+"/blobs/uploads/", sc, nil, bytes.NewReader(nil), 0)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (c *client) upload(ctx context.Context, repo, dgst string, body func(off, n
 		return err
 	}
 	if mode == modePut {
-		_, _, err = c.expect(ctx, 201, "PUT", addDigest(loc, dgst), sc, octets(), body(0, size), size)
+		_, err = c.expect(ctx, 201, "PUT", addDigest(loc, dgst), sc, octets(), body(0, size), size)
 		return err
 	}
 	if mode == modePatch {
@@ -52,7 +52,7 @@ func (c *client) upload(ctx context.Context, repo, dgst string, body func(off, n
 		if mode == modeChunk {
 			h["Content-Range"] = fmt.Sprintf("%d-%d", off, off+n-1)
 		}
-		resp, _, err = c.expect(ctx, 202, "PATCH", loc, sc, h, body(off, n), n)
+		resp, err = c.expect(ctx, 202, "PATCH", loc, sc, h, body(off, n), n)
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (c *client) upload(ctx context.Context, repo, dgst string, body func(off, n
 			return err
 		}
 	}
-	_, _, err = c.expect(ctx, 201, "PUT", addDigest(loc, dgst), sc, octets(), bytes.NewReader(nil), 0)
+	_, err = c.expect(ctx, 201, "PUT", addDigest(loc, dgst), sc, octets(), bytes.NewReader(nil), 0)
 	return err
 }
 
@@ -73,12 +73,12 @@ func (c *client) putBytes(ctx context.Context, repo string, b []byte, mode uploa
 }
 
 func (c *client) hasBlob(ctx context.Context, repo, dgst string) bool {
-	resp, _, err := c.do(ctx, "HEAD", "/v2/"+repo+"/blobs/"+dgst, scopePush(repo), nil, nil, 0)
-	return err == nil && resp.StatusCode == 200
+	resp, err := c.do(ctx, "HEAD", "/v2/"+repo+"/blobs/"+dgst, scopePush(repo), nil, nil, 0)
+	return err == nil && resp.code == 200
 }
 
 func (c *client) putManifest(ctx context.Context, repo, ref string, m []byte) error {
-	_, _, err := c.expect(ctx, 201, "PUT", "/v2/"+repo+"/manifests/"+ref, scopePush(repo),
+	_, err := c.expect(ctx, 201, "PUT", "/v2/"+repo+"/manifests/"+ref, scopePush(repo),
 		map[string]string{"Content-Type": mtManifest}, bytes.NewReader(m), int64(len(m)))
 	return err
 }

@@ -29,7 +29,7 @@ func (p procSet) wrk(ctx context.Context, l load) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(script.Name())
+	defer func() { _ = os.Remove(script.Name()) }()
 	_, err = script.Write(wrkLua)
 	if err := errors.Join(err, script.Close()); err != nil {
 		return nil, err

@@ -134,7 +134,7 @@ func (l *Registry) Upload(ctx context.Context, repo, id string) (registry.Upload
 	if err != nil {
 		return registry.Upload{}, err
 	}
-	if !s.mu.TryLock() {
+	if !s.lockSoon(ctx) {
 		return registry.Upload{}, busy(id)
 	}
 	defer s.mu.Unlock()
@@ -142,6 +142,25 @@ func (l *Registry) Upload(ctx context.Context, repo, id string) (registry.Upload
 		return registry.Upload{}, err
 	}
 	return registry.Upload{ID: id, Size: s.size}, nil
+}
+
+// lockSoon takes the session, if need be after a moment: a client whose connection broke asks how far it has come
+// before the hub has noticed that the bytes end.
+func (s *session) lockSoon(ctx context.Context) bool {
+	const wait, step = 2 * time.Second, 5 * time.Millisecond
+	t := time.NewTicker(step)
+	defer t.Stop()
+	for range wait / step {
+		if s.mu.TryLock() {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-t.C:
+		}
+	}
+	return false
 }
 
 func busy(id string) error {

@@ -174,15 +174,23 @@ func (p *program) welcome(cfg *Config, h *hub, address string) {
 		scheme = "https"
 	}
 	fmt.Fprintf(p.stdout, "Hallmark is ready at %s://%s\n", scheme, address)
-	if h.adminSecret == "" {
-		return
+	login := "docker login -u admin " + address
+	if secret := filepath.Join(cfg.String("data"), "admin-secret"); isFile(secret) {
+		fmt.Fprintf(p.stdout, "The user is admin, the password is in %s: change it, then remove the file.\n", secret)
+		login = "docker login -u admin --password-stdin " + address + " < " + secret
+	} else if h.first {
+		fmt.Fprintln(p.stdout, "The user is admin, with the password of HALLMARK_ADMIN_PASSWORD.")
 	}
-	fmt.Fprintf(p.stdout, `
-The user is admin, the password is in %[2]s
-Try it:
-  docker login -u admin --password-stdin %[1]s < %[2]s
-  docker pull debian && docker tag debian %[1]s/library/debian && docker push %[1]s/library/debian
-  docker pull %[1]s/library/debian
-The API is described at %[3]s://%[1]s/api/docs. Ctrl-C ends the hub.
-`, address, h.adminSecret, scheme)
+	fmt.Fprintf(p.stdout, `Log in, push, pull:
+  %[1]s
+  docker tag debian %[2]s/library/debian && docker push %[2]s/library/debian
+  docker pull %[2]s/library/debian
+The API is described at %[3]s://%[2]s/api/docs, and "hallmark login %[3]s://%[2]s" makes this program its client.
+Ctrl-C ends the hub.
+`, login, address, scheme)
+}
+
+func isFile(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular()
 }

@@ -44,7 +44,7 @@ type hub struct {
 	pulls    *ledger.Pulls
 
 	public, internal http.Handler
-	adminSecret      string // file with the administrator's secret, at the first start
+	first            bool // the administrator was made by this start
 	ready            atomic.Bool
 	background       func(ctx context.Context) // runs until ctx ends
 }
@@ -107,9 +107,10 @@ func (h *hub) firstStart(ctx context.Context) error {
 		return err
 	}
 	secret := filepath.Join(h.cfg.dataDir(), "admin-secret")
-	if h.adminSecret, err = h.auth.FirstStart(ctx, h.cfg.String("admin_password"), secret); err != nil {
+	if _, err = h.auth.FirstStart(ctx, h.cfg.String("admin_password"), secret); err != nil {
 		return usageError{err}
 	}
+	h.first = true
 	_, err = h.store.CreateProject(ctx, store.NewProject{Name: "library", Visibility: core.Public,
 		Baseline: core.Baseline(h.cfg.String("baseline")), Description: "Images without a project in their name."})
 	if core.CodeOf(err) == core.CodeConflict {

@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 export CGO_ENABLED ?= 0
 
-GOFLAGS_BUILD := -trimpath -ldflags "-s -w"
+# Without -trimpath, so that what vet and the tests have compiled is not compiled again; release builds have it.
+GOFLAGS_BUILD := -ldflags "-s -w"
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

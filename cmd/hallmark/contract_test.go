@@ -124,7 +124,9 @@ func clients(t *testing.T, address string, names ...string) registry.Registry {
 	return all
 }
 
-func (b byPrincipal) of(ctx context.Context) registry.Registry { return b[core.PrincipalFrom(ctx).Name] }
+func (b byPrincipal) of(ctx context.Context) registry.Registry {
+	return b[core.PrincipalFrom(ctx).Name]
+}
 
 func (b byPrincipal) Manifest(ctx context.Context, repo string, ref registry.Reference, keep bool) (*registry.Manifest, error) {
 	return b.of(ctx).Manifest(ctx, repo, ref, keep)

@@ -133,12 +133,16 @@ func (o *operation) endAs(v verdict, a answer) {
 func (h *history) possible(register, value string, from, to int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := h.regs[register]
+	return possible(h.regs[register], value, from, to)
+}
+
+func possible(all []*write, value string, from, to int64) bool {
 	if value == absent && !overwritten(all, &write{}, from) {
 		return true // as it was in the beginning
 	}
 	for _, w := range all {
-		if w.value == value && w.verdict != refused && w.begin < to && !overwritten(all, w, from) {
+		if w.value == value && w.verdict != refused && w.begin < to && !overwritten(all, w, from) &&
+			(w.onlyIf == "" || possible(all, w.onlyIf, w.begin, w.end)) {
 			return true
 		}
 	}

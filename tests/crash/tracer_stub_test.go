@@ -1,0 +1,4 @@
+//go:build crash && linux
+
+package crash
+func tracerMain() int { return 0 }

@@ -223,13 +223,6 @@ func (c *Config) Bytes(key string) int64 {
 	return n
 }
 
-// Bool returns a setting that isBool has checked.
-func (c *Config) Bool(key string) bool {
-	b, err := strconv.ParseBool(c.String(key))
-	must(key, err)
-	return b
-}
-
 func must(key string, err error) {
 	if err != nil {
 		panic("setting " + key + " was not checked: " + err.Error())
@@ -254,13 +247,6 @@ func isCount(s string) error {
 func isBytes(s string) error {
 	if n, err := parseBytes(s); err != nil || n < 1 {
 		return errors.New("is no size such as 4MiB or 20GiB")
-	}
-	return nil
-}
-
-func isBool(s string) error {
-	if _, err := strconv.ParseBool(s); err != nil {
-		return errors.New("is neither true nor false")
 	}
 	return nil
 }

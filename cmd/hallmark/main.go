@@ -40,7 +40,6 @@ type program struct {
 	environ        []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	configFile     string
 }
 
 // run runs one command. It is main without the process.

@@ -14,7 +14,7 @@ func told(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	code := core.CodeInternal
+	var code core.ErrorCode
 	switch e.Code {
 	case registry.CodeNameUnknown, registry.CodeManifestUnknown, registry.CodeBlobUnknown, registry.CodeBlobUploadUnknown:
 		code = core.CodeNotFound

@@ -100,7 +100,7 @@ func (d *DB) tryPostgres(ctx context.Context, f func(tx *Tx) error) (*Tx, error)
 	if err != nil {
 		return nil, begun(ctx, d.translate(err))
 	}
-	defer tx.Rollback() // does nothing after the commit
+	defer func() { _ = tx.Rollback() }() // does nothing after the commit
 	t := &Tx{d: d, ctx: ctx, run: tx}
 	if err := t.ended(f(t)); err != nil {
 		return nil, err

@@ -104,4 +104,3 @@ func (p *Pulls) putBack(counts map[pull]int64, rest []store.Pull) {
 		}
 	}
 }
-

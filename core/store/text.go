@@ -43,8 +43,6 @@ func detail(v any) string {
 	return string(b)
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // set takes over a field of a patch and reports whether it changes anything.
 func set[T comparable](dst *T, src *T) bool {
 	if src == nil || *dst == *src {

@@ -64,8 +64,7 @@ func Timeout(d time.Duration, next http.Handler) http.Handler {
 		// An error means that there is no connection below, as in tests of handlers.
 		if rc.SetReadDeadline(end) == nil && rc.SetWriteDeadline(end) == nil {
 			// The connection may serve a blob next, which has other deadlines.
-			defer rc.SetWriteDeadline(time.Time{})
-			defer rc.SetReadDeadline(time.Time{})
+			defer func() { _, _ = rc.SetWriteDeadline(time.Time{}), rc.SetReadDeadline(time.Time{}) }()
 		}
 		ctx, cancel := context.WithDeadline(r.Context(), end)
 		defer cancel()

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 
 	"github.com/opencontainers/go-digest"
 
@@ -68,7 +69,7 @@ func (l *Registry) DeleteTag(ctx context.Context, repo, tag string) error {
 		}
 		var d digest.Digest
 		err = tx.QueryRow(`DELETE FROM tag WHERE repository_id = $1 AND name = $2 RETURNING digest`, id, tag).Scan(&d)
-		if err == db.ErrNoRows {
+		if errors.Is(err, db.ErrNoRows) {
 			return manifestUnknown(repo, registry.Reference{Tag: tag})
 		}
 		if err != nil {

@@ -183,7 +183,7 @@ func (l *Registry) fallbackReferrers(ctx context.Context, repo string, d digest.
 	}
 	parsed, err := registry.ParseManifest(m.MediaType, m.Payload, l.opt.Manifest)
 	if err != nil {
-		return nil, nil // limits were lowered since it was pushed
+		return nil, nil //nolint:nilerr // limits were lowered since it was pushed
 	}
 	var out []any
 	for _, c := range parsed.Manifests {

@@ -29,7 +29,7 @@ func (r *Registry) fallbackList(ctx context.Context, repo string, subject digest
 	}
 	var index ocispec.Index
 	if m.MediaType != ocispec.MediaTypeImageIndex || json.Unmarshal(m.Payload, &index) != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // a tag of that name which holds something else is no list
 	}
 	return index.Manifests, nil
 }

@@ -105,13 +105,10 @@ func TestParse(t *testing.T) {
 
 // V-17: whatever is not the canonical path does not exist, or has an invalid name; it is never another path.
 func TestV17OnlyCanonicalPaths(t *testing.T) {
-	var canonical []string
-	for _, p := range []string{
+	canonical := []string{
 		"/v2/p/app/tags/list", "/v2/p/app/manifests/latest", "/v2/p/app/manifests/" + string(sha256),
 		"/v2/p/app/blobs/" + string(sha256), "/v2/p/app/blobs/uploads/" + uploadID, "/v2/p/app/referrers/" + string(sha256),
 		"/v2/_catalog",
-	} {
-		canonical = append(canonical, p)
 	}
 	bend := map[string]func(string) string{
 		"slash at the end":    func(p string) string { return p + "/" },

@@ -221,7 +221,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.timed(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
-	if err == io.EOF && b.exact && b.left > 0 {
+	if errors.Is(err, io.EOF) && b.exact && b.left > 0 {
 		err = registry.NewError(registry.CodeSizeInvalid, "There are fewer bytes than Content-Range says. Ask where the "+
 			"upload stands, and go on from there.")
 	}

@@ -23,15 +23,17 @@ const (
 	maxAnswer   = 64 << 20
 )
 
-// client talks to a hub as an administrator. It does no more than the specification asks of clients: no retries, so that
+// client talks to a hub as an administrator, one request at a time. It does no more than the specification asks of clients: no retries, so that
 // each answer can be judged.
 type client struct {
-	base string
-	http *http.Client
+	hub   *hub
+	base  string
+	http  *http.Client
+	epoch int64 // of the last request
 }
 
 func newClient(h *hub) *client {
-	return &client{base: "http://" + h.addr, http: &http.Client{
+	return &client{hub: h, base: "http://" + h.addr, http: &http.Client{
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 			MaxIdleConnsPerHost: 4, IdleConnTimeout: 10 * time.Second, DisableCompression: true,
@@ -67,6 +69,11 @@ func (c *client) do(ctx context.Context, method, path string, body []byte, opts 
 func (c *client) send(ctx context.Context, method, path string, body io.Reader, opts ...option) answer {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
+	// Connections to a process that was killed are of no use, and what is sent on one looks like a hub that hangs up.
+	if e := c.hub.epoch.Load(); e != c.epoch {
+		c.http.CloseIdleConnections()
+		c.epoch = e
+	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return answer{err: err}

@@ -99,6 +99,9 @@ func (h *hub) close() {
 			<-h.proc.gone
 		}
 		h.log.Close()
+		if p := h.panics(); p != "" {
+			h.t.Errorf("the hub panicked: %s", p)
+		}
 		if h.t.Failed() {
 			h.t.Logf("the hub's last words:\n%s", h.tail(30))
 			if os.Getenv("CRASH_KEEP") != "" {
@@ -121,6 +124,20 @@ func (h *hub) tail(lines int) string {
 	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
 }
 
+// panics returns the first panic of the log, with its stack. net/http survives them and tells only who asks for it.
+func (h *hub) panics() string {
+	b, err := os.ReadFile(h.log.Name())
+	if err != nil {
+		return ""
+	}
+	i := bytes.Index(b, []byte("panic"))
+	if i < 0 {
+		return ""
+	}
+	line, _, _ := bytes.Cut(b[i:], []byte("\n"))
+	return strings.NewReplacer(`\n`, "\n", `\t`, "\t").Replace(string(line[:min(len(line), 2000)]))
+}
+
 // command is the hub's command line below a prefix, on this data directory, with these addresses.
 func (h *hub) command(addr, internal string, prefix ...string) *exec.Cmd {
 	args := append(prefix, binary(h.t), "serve")
@@ -131,11 +148,11 @@ func (h *hub) command(addr, internal string, prefix ...string) *exec.Cmd {
 		}
 	}
 	cmd.Env = append(cmd.Env, "HALLMARK_DATA="+h.data, "HALLMARK_LISTEN="+addr, "HALLMARK_INTERNAL_LISTEN="+internal,
-		"HALLMARK_ADMIN_PASSWORD="+password, "HALLMARK_ACCESS_LOG=none")
+		"HALLMARK_ADMIN_PASSWORD="+password, "HALLMARK_ACCESS_LOG=none", "HALLMARK_LOG_LEVEL=debug")
 	cmd.Env = append(cmd.Env, h.env...)
 	// When this binary ends by its own time limit, no Cleanup runs.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Stdout, cmd.Stderr = h.log, h.log
+	cmd.Stderr = h.log // what it says to a newcomer on its standard output is of no use here
 	return cmd
 }
 

@@ -9,14 +9,12 @@ import (
 	"net/http"
 )
 
-// read pulls at random until ctx ends and holds each answer against the history.
-func (r *run) read(ctx context.Context, id int) {
+// read pulls at random until running ends and holds each answer against the history.
+func (r *run) read(running context.Context, id int) {
+	ctx := context.WithoutCancel(running)
 	rng := rand.New(rand.NewPCG(r.seed, uint64(1000+id)))
 	c := newClient(r.hub)
-	for ctx.Err() == nil {
-		if !poll(ctx, startTime*2, func() bool { _, up := r.hub.up(); return up }) {
-			return
-		}
+	for running.Err() == nil && r.revived(ctx) {
 		if known := r.history.registers("manifest"); len(known) > 0 && rng.IntN(3) == 0 {
 			_, repo, d := split(known[rng.IntN(len(known))])
 			r.readDigest(ctx, c, repo, d)
@@ -70,7 +68,7 @@ func (r *run) get(ctx context.Context, c *client, repo, ref string) (a answer, d
 	d := a.header.Get("Docker-Content-Digest")
 	switch {
 	case a.err != nil:
-		if up && before == after && ctx.Err() == nil {
+		if up && before == after {
 			r.violation("I2: %s/%s: %v, though the hub was up", repo, ref, a)
 		}
 		return a, "", from, to, false
@@ -101,7 +99,7 @@ func (r *run) readClosure(ctx context.Context, c *client, repo, digest string, b
 		after, _ := r.hub.up()
 		switch {
 		case a.err != nil:
-			if up && before == after && ctx.Err() == nil {
+			if up && before == after {
 				r.violation("I3: blob %s@%s: %v, though the hub was up", repo, b.Digest, a)
 			}
 			return

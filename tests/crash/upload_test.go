@@ -69,7 +69,7 @@ func (u *upload) advance(ctx context.Context) answer {
 		}
 	}
 	for u.acked < len(u.data) {
-		end := min(len(u.data), u.acked+1+u.rng.IntN(1+len(u.data)/2))
+		end := min(len(u.data), u.acked+2+u.rng.IntN(1+len(u.data)/2))
 		u.sent = max(u.sent, end)
 		e, _ := u.hub.up()
 		a := u.client.do(ctx, http.MethodPatch, u.location, u.data[u.acked:end],
@@ -141,7 +141,7 @@ func offset(a answer) int {
 	return n + 1
 }
 
-// revived waits until a hub is up again. It is false when the run is over.
-func (w *worker) revived(ctx context.Context) bool {
-	return poll(ctx, startTime+time.Minute, func() bool { _, up := w.hub.up(); return up })
+// revived waits until a hub is up again. It is false when none will be.
+func (r *run) revived(ctx context.Context) bool {
+	return poll(ctx, startTime+time.Minute, func() bool { _, up := r.hub.up(); return up })
 }

@@ -67,12 +67,10 @@ func (r *run) worker(id int) *worker {
 	return &worker{run: r, id: id, rng: rand.New(rand.NewPCG(r.seed, uint64(id))), client: newClient(r.hub)}
 }
 
-// work does random things until ctx ends.
-func (w *worker) work(ctx context.Context) {
-	for ctx.Err() == nil {
-		if !w.revived(ctx) {
-			return
-		}
+// work does random things until running ends. What has begun is finished.
+func (w *worker) work(running context.Context) {
+	ctx := context.WithoutCancel(running)
+	for running.Err() == nil && w.revived(ctx) {
 		switch n := w.rng.IntN(100); {
 		case n < 40 || len(w.made) < 2:
 			w.pushImage(ctx)

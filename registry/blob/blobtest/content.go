@@ -26,7 +26,7 @@ func roundTrip(t *testing.T, open func() blob.Store) {
 	if end, err := c.Seek(0, io.SeekEnd); err != nil || end != int64(len(data)) {
 		t.Fatalf("Seek to the end: %d, %v", end, err)
 	}
-	if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 		t.Fatalf("Read at the end: %d, %v, want EOF", n, err)
 	}
 	if at, err := c.Seek(-100, io.SeekEnd); err != nil || at != int64(len(data)-100) {
@@ -40,14 +40,14 @@ func roundTrip(t *testing.T, open func() blob.Store) {
 	}
 	for _, off := range []int64{0, 1, 65_535, int64(len(data)) - 10} {
 		p := make([]byte, 10)
-		if n, err := c.ReadAt(p, off); n != 10 || err != nil && err != io.EOF || !bytes.Equal(p, data[off:off+10]) {
+		if n, err := c.ReadAt(p, off); n != 10 || err != nil && !errors.Is(err, io.EOF) || !bytes.Equal(p, data[off:off+10]) {
 			t.Fatalf("ReadAt(%d): %d, %v", off, n, err)
 		}
 	}
-	if n, err := c.ReadAt(make([]byte, 20), int64(len(data))-10); n != 10 || err != io.EOF {
+	if n, err := c.ReadAt(make([]byte, 20), int64(len(data))-10); n != 10 || !errors.Is(err, io.EOF) {
 		t.Fatalf("ReadAt over the end: %d, %v, want 10, EOF", n, err)
 	}
-	if n, err := c.ReadAt(make([]byte, 1), int64(len(data))+5); n != 0 || err != io.EOF {
+	if n, err := c.ReadAt(make([]byte, 1), int64(len(data))+5); n != 0 || !errors.Is(err, io.EOF) {
 		t.Fatalf("ReadAt past the end: %d, %v, want 0, EOF", n, err)
 	}
 	if _, err := c.Seek(0, io.SeekStart); err != nil {

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hallmarkhub/hallmark/core/api/client"
+)
+
+func (c *cli) deleteCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "delete KIND NAME", Short: "Remove something", Args: args(cobra.ExactArgs(2)),
+		Long:    "Removes one thing. An artifact is named by its digest, and goes with every tag of it.",
+		Example: "  hallmark delete member bob --project team\n  hallmark delete tag team/app:1.0\n  hallmark delete artifact team/app@sha256:...",
+		RunE: c.run(func(ctx context.Context, cl *client.Client, given []string) error {
+			k, err := findKind(given[0])
+			if err != nil {
+				return err
+			}
+			if k.readOnly {
+				return usagef("%s cannot be deleted", k.plural)
+			}
+			t, err := c.find(k, given[1])
+			if err != nil {
+				return err
+			}
+			if t.item == "" {
+				return usagef("name the %s; a whole list is not deleted at once", k.name)
+			}
+			return c.delete(ctx, cl, t, given[1])
+		}),
+		ValidArgsFunction: c.completeNames,
+	}
+	c.addProject(cmd)
+	return cmd
+}
+
+// delete removes what is there now. What has an ETag is read first, so that what somebody else just changed is not removed
+// unseen between the two requests.
+func (c *cli) delete(ctx context.Context, cl *client.Client, t target, typed string) error {
+	if t.in == inRepository && t.name == "artifact" && !strings.Contains(t.item, ":") {
+		return usagef("name the artifact by its digest, since all its tags go too; for the tag alone: hallmark delete tag %s", typed)
+	}
+	path, err := t.path(ctx, cl)
+	if err != nil {
+		return err
+	}
+	tag := ""
+	if t.in != inMe && t.in != inRepository {
+		now, err := cl.Call(ctx, http.MethodGet, path, nil, "")
+		if err != nil {
+			return err
+		}
+		tag = now.ETag()
+	}
+	if _, err := cl.Call(ctx, http.MethodDelete, path, nil, tag); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stdout, "%s/%s deleted\n", t.name, clean(typed))
+	return nil
+}
+
+func (c *cli) promoteCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "promote SOURCE TARGET", Short: "Copy an artifact inside the hub, with its signatures", Args: args(cobra.ExactArgs(2)),
+		Long: "Links an artifact, what it consists of and what refers to it (signatures, SBOMs) to another repository of the same\n" +
+			"hub. No bytes move. The target's tag may be left out; then it is that of the source, if that has one.",
+		Example: "  hallmark promote dev/app:1.0 prod/app\n  hallmark promote dev/app@sha256:... prod/app:1.0",
+		RunE: c.run(func(ctx context.Context, cl *client.Client, given []string) error {
+			_, from := cutReference(given[0])
+			repository, tag := cutReference(given[1])
+			project, path, ok := strings.Cut(repository, "/")
+			if !ok || from == "" || strings.Contains(tag, ":") {
+				return usagef("promote PROJECT/REPOSITORY:TAG (or @DIGEST) PROJECT/REPOSITORY[:TAG]")
+			}
+			if tag == "" && !strings.Contains(from, ":") {
+				tag = from
+			}
+			body := struct {
+				From string   `json:"from"`
+				Tags []string `json:"tags,omitempty"`
+			}{From: given[0]}
+			if tag != "" {
+				body.Tags = []string{tag}
+			}
+			a, err := cl.Call(ctx, http.MethodPost, client.Path("projects", project, "repositories", path, "artifacts"), body, "")
+			if err != nil {
+				return err
+			}
+			if c.output == "json" || c.output == "yaml" {
+				return c.print([]json.RawMessage{a.Body}, nil, true)
+			}
+			var v struct{ Digest string }
+			if err := json.Unmarshal(a.Body, &v); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.stdout, "%s is %s@%s\n", given[0], repository, clean(v.Digest))
+			return nil
+		}),
+	}
+	c.addOutput(cmd)
+	return cmd
+}

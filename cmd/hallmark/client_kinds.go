@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/hallmarkhub/hallmark/core/api/client"
+)
+
+// kind is a noun of the API as the commands know it.
+type kind struct {
+	name, plural string
+	in           container
+	collection   string   // last part of the path of the list
+	key          string   // field that a person knows an item by
+	byID         bool     // the path of an item has its id instead of its key
+	columns      []string // of the table
+	readOnly     bool     // cannot be deleted
+	noItem       bool     // there are only lists
+}
+
+// container is what items of a kind belong to.
+type container int
+
+const (
+	inHub container = iota
+	inMe
+	inProject
+	inRepository
+)
+
+func kinds() []kind {
+	return []kind{
+		{name: "user", plural: "users", collection: "users", key: "username", columns: []string{"username", "admin", "disabled", "email", "display_name"}},
+		{name: "token", plural: "tokens", in: inMe, collection: "tokens", key: "name", byID: true, columns: []string{"name", "created_at", "expires_at", "last_used_at"}},
+		{name: "project", plural: "projects", collection: "projects", key: "name", columns: []string{"name", "visibility", "role", "description"}},
+		{name: "member", plural: "members", in: inProject, collection: "members", key: "username", columns: []string{"username", "role", "created_at"}},
+		{name: "robot", plural: "robots", in: inProject, collection: "robots", key: "name", byID: true, columns: []string{"name", "username", "disabled", "expires_at", "last_used_at"}},
+		{name: "label", plural: "labels", in: inProject, collection: "labels", key: "name", columns: []string{"name", "color", "description"}},
+		{name: "repository", plural: "repositories", in: inProject, collection: "repositories", key: "name", columns: []string{"full_name", "artifacts", "tags", "pulls", "updated_at"}},
+		{name: "artifact", plural: "artifacts", in: inRepository, collection: "artifacts", key: "digest", columns: []string{"digest", "artifact_type", "tags", "size", "pushed_at"}},
+		{name: "tag", plural: "tags", in: inRepository, collection: "tags", key: "name", columns: []string{"name", "digest", "size", "updated_at"}},
+		{name: "job", plural: "jobs", collection: "jobs", key: "id", readOnly: true, columns: []string{"id", "kind", "state", "progress", "attempts", "created_at", "message"}},
+		{name: "audit", plural: "audit", collection: "audit", key: "id", readOnly: true, noItem: true, columns: []string{"at", "actor_name", "action", "object", "ip"}},
+	}
+}
+
+func kindNames() []string {
+	var out []string
+	for _, k := range kinds() {
+		out = append(out, k.plural)
+	}
+	return out
+}
+
+func findKind(name string) (kind, error) {
+	for _, k := range kinds() {
+		if strings.EqualFold(name, k.name) || strings.EqualFold(name, k.plural) {
+			return k, nil
+		}
+	}
+	return kind{}, usagef("there is no kind %q; there are %s", name, strings.Join(kindNames(), ", "))
+}
+
+// target is what a command names: a list, and an item of it or "".
+type target struct {
+	kind
+	project string
+	list    string // path
+	item    string // key, or "" for the whole list
+}
+
+// find makes a target of what was typed. What belongs to a project is named NAME with --project, or PROJECT/NAME; what
+// belongs to a repository PROJECT/REPOSITORY:TAG or PROJECT/REPOSITORY@DIGEST, and without the end it is the list.
+func (c *cli) find(k kind, typed string) (target, error) {
+	t := target{kind: k, project: c.project, item: typed}
+	switch k.in {
+	case inHub:
+		t.list = client.Path(k.collection)
+		if k.noItem && c.project != "" {
+			t.list = client.Path("projects", c.project, k.collection)
+		}
+	case inMe:
+		t.list = client.Path("users", "me", k.collection)
+	case inProject:
+		if c.project == "" {
+			project, rest, found := strings.Cut(robotName(typed), "/")
+			if project == "" {
+				return t, usagef("%s belong to a project: name it with --project, or as PROJECT/NAME", k.plural)
+			}
+			if t.project, t.item = project, rest; !found && typed != "" && k.name != "repository" {
+				return t, usagef("which project does %s %q belong to? Name it with --project, or as PROJECT/%s", k.name, typed, typed)
+			}
+		}
+		t.list = client.Path("projects", t.project, k.collection)
+	case inRepository:
+		repository, reference := cutReference(typed)
+		if c.project != "" {
+			repository = c.project + "/" + repository
+		}
+		project, path, found := strings.Cut(repository, "/")
+		if !found || path == "" {
+			return t, usagef("%s belong to a repository: name it as PROJECT/REPOSITORY", k.plural)
+		}
+		t.project, t.item = project, reference
+		t.list = client.Path("projects", project, "repositories", path, k.collection)
+	}
+	if t.item != "" && k.noItem {
+		return t, usagef("%s is a list: filter it with --filter, such as --filter action=project.*", k.name)
+	}
+	return t, nil
+}
+
+// robotName turns what a robot logs in with into PROJECT/NAME.
+func robotName(typed string) string {
+	if rest, ok := strings.CutPrefix(typed, "robot$"); ok {
+		return strings.Replace(rest, "+", "/", 1)
+	}
+	return typed
+}
+
+// cutReference cuts PROJECT/REPOSITORY:TAG and PROJECT/REPOSITORY@DIGEST.
+func cutReference(s string) (repository, reference string) {
+	if repository, digest, ok := strings.Cut(s, "@"); ok {
+		return repository, digest
+	}
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, '/') {
+		return s[:i], s[i+1:]
+	}
+	return s, ""
+}
+
+// path is the path of the item. Where that needs an id it is looked up by the name, unless an id was typed.
+func (t target) path(ctx context.Context, cl *client.Client) (string, error) {
+	if !t.byID || looksLikeID(t.item) {
+		return t.list + client.Path(t.item), nil
+	}
+	id := ""
+	err := cl.List(ctx, t.list+"?limit=200", 0, func(item json.RawMessage) error {
+		var v map[string]json.RawMessage
+		if err := json.Unmarshal(item, &v); err != nil {
+			return err
+		}
+		if plainText(v[t.key]) == t.item {
+			id = plainText(v["id"])
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if id == "" {
+		return "", notThere(t)
+	}
+	return t.list + client.Path(id), nil
+}
+
+func notThere(t target) error {
+	return &client.Problem{Status: http.StatusNotFound, Code: "not_found", Detail: fmt.Sprintf("There is no %s %q.", t.name, t.item)}
+}
+
+func looksLikeID(s string) bool {
+	return len(s) == 36 && strings.Count(s, "-") == 4 && strings.Trim(s, "0123456789abcdef-") == ""
+}
+
+// query makes the query of a list out of --filter and --limit. The hub says which filters there are.
+func (c *cli) query() (string, error) {
+	v := url.Values{"limit": {"200"}}
+	if c.limit > 0 && c.limit < 200 {
+		v.Set("limit", fmt.Sprint(c.limit))
+	}
+	for _, f := range c.filters {
+		name, value, ok := strings.Cut(f, "=")
+		if !ok {
+			return "", usagef("a filter is NAME=VALUE, and %q is none", f)
+		}
+		v.Set(name, value)
+	}
+	return "?" + v.Encode(), nil
+}

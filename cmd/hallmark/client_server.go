@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hallmarkhub/hallmark/core/api/client"
+)
+
+// connectHub makes a client that is the local operator, and what ends it. It is either the socket of the hub that runs, or
+// a hub opened for this one command.
+type connectHub func(ctx context.Context) (cl *client.Client, done func(), err error)
+
+// socketClient reaches the hub that runs through its socket. errNoHub says that there is none.
+func socketClient(path string) (*client.Client, error) {
+	conn, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoHub(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if conn.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("%s is no socket: is this the data directory of a hub?", path)
+	}
+	return client.Socket(path), nil
+}
+
+func errNoHub(path string) error {
+	return fmt.Errorf("no hub is running here: there is no %s: %w", path, syscall.ECONNREFUSED)
+}
+
+// serverCommands are the commands of a hub's operator that the admin API does: they need no password, but access to the
+// data directory. Everything they do is audited as the local operator's.
+func serverCommands(connect connectHub, stdin io.Reader, stdout, stderr io.Writer) []*cobra.Command {
+	s := &operatorCommands{cli: &cli{getenv: func(string) string { return "" }, stdin: stdin, lines: bufio.NewReader(stdin), stdout: stdout, stderr: stderr},
+		connect: connect}
+	user := &cobra.Command{Use: "user", Short: "Manage users of the hub in this data directory", Args: args(cobra.NoArgs), RunE: sayWhat}
+	user.AddCommand(s.userAdd(), s.userPasswd(), s.userList())
+	keys := &cobra.Command{Use: "keys", Short: "Manage the hub's own keys", Args: args(cobra.NoArgs), RunE: sayWhat}
+	keys.AddCommand(s.keysRotate())
+	return []*cobra.Command{user, keys}
+}
+
+func sayWhat(cmd *cobra.Command, _ []string) error {
+	return usagef("say what: see %s --help", cmd.CommandPath())
+}
+
+type operatorCommands struct {
+	*cli
+	connect connectHub
+}
+
+// with runs f with a client of the hub.
+func (s *operatorCommands) with(f func(ctx context.Context, cl *client.Client, given []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, given []string) error {
+		if err := s.checkOutput(); err != nil {
+			return err
+		}
+		cl, done, err := s.connect(cmd.Context())
+		if err != nil {
+			return err
+		}
+		defer done()
+		return f(cmd.Context(), cl, given)
+	}
+}
+
+func (s *operatorCommands) userAdd() *cobra.Command {
+	var email, displayName string
+	var admin bool
+	cmd := &cobra.Command{Use: "add NAME", Short: "Make a user", Args: args(cobra.ExactArgs(1)),
+		Long: "Asks for the password, or reads a line of standard input where nobody sits in front."}
+	cmd.Flags().StringVar(&email, "email", "", "e-mail address")
+	cmd.Flags().StringVar(&displayName, "display-name", "", "name to show")
+	cmd.Flags().BoolVar(&admin, "admin", false, "may do everything everywhere")
+	cmd.RunE = s.with(func(ctx context.Context, cl *client.Client, named []string) error {
+		password, err := s.readSecret("Password of " + named[0])
+		if err != nil {
+			return err
+		}
+		a, err := cl.Call(ctx, http.MethodPost, "/users", userBody{named[0], password, given(email), given(displayName)}, "")
+		if err != nil {
+			return err
+		}
+		if admin {
+			if _, err := cl.Call(ctx, http.MethodPatch, client.Path("users", named[0]), struct {
+				Admin bool `json:"admin"`
+			}{true}, a.ETag()); err != nil {
+				return fmt.Errorf("the user was made, but not an administrator: %w", err)
+			}
+		}
+		return s.made("user", named[0], a)
+	})
+	return cmd
+}
+
+func (s *operatorCommands) userPasswd() *cobra.Command {
+	return &cobra.Command{Use: "passwd NAME", Short: "Set the password of a user, and end the user's sessions", Args: args(cobra.ExactArgs(1)),
+		RunE: s.with(func(ctx context.Context, cl *client.Client, named []string) error {
+			password, err := s.readSecret("New password of " + named[0])
+			if err != nil {
+				return err
+			}
+			if _, err := cl.Call(ctx, http.MethodPut, client.Path("users", named[0], "password"), struct {
+				Password string `json:"password"`
+			}{password}, ""); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.stdout, "user/%s has a new password\n", clean(named[0]))
+			return nil
+		})}
+}
+
+func (s *operatorCommands) userList() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List the users", Args: args(cobra.NoArgs),
+		RunE: s.with(func(ctx context.Context, cl *client.Client, _ []string) error {
+			k, err := findKind("users")
+			if err != nil {
+				return err
+			}
+			items := []json.RawMessage{}
+			err = cl.List(ctx, "/users?limit=200", 0, func(item json.RawMessage) error {
+				items = append(items, item)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			return s.print(items, k.columns, false)
+		})}
+	s.addOutput(cmd)
+	return cmd
+}
+
+func (s *operatorCommands) keysRotate() *cobra.Command {
+	return &cobra.Command{Use: "rotate", Short: "Make a new key for signing registry tokens", Args: args(cobra.NoArgs),
+		Long: "New tokens are signed with it at once. Those that are out stay valid until they expire, five minutes at most.",
+		RunE: s.with(func(ctx context.Context, cl *client.Client, _ []string) error {
+			if _, err := cl.Call(ctx, http.MethodPost, "/keys/rotate", nil, ""); err != nil {
+				return err
+			}
+			fmt.Fprintln(s.stdout, "Registry tokens are signed with a new key")
+			return nil
+		})}
+}

@@ -1,0 +1,56 @@
+package arch
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestVersionFloors keeps modules at or above the version in which a known vulnerability was mended.
+func TestVersionFloors(t *testing.T) {
+	floors := map[string]string{
+		"github.com/distribution/distribution/v3": "v3.1.1", // credentials sent to a hostile realm; revived access after delete
+		"github.com/jackc/pgx/v5":                 "v5.9.2", // SQL injection by placeholder and protocol confusion
+	}
+	b, err := os.ReadFile(filepath.Join("..", "..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for module, floor := range floors {
+		m := regexp.MustCompile(`(?m)^\s*` + regexp.QuoteMeta(module) + ` (v\S+)`).FindSubmatch(b)
+		if m == nil {
+			t.Errorf("%s is not in go.mod: remove its floor here", module)
+			continue
+		}
+		if less(string(m[1]), floor) {
+			t.Errorf("%s is %s, at least %s is needed", module, m[1], floor)
+		}
+	}
+}
+
+// less compares versions of the form vA.B.C.
+func less(a, b string) bool {
+	x, y := strings.Split(strings.TrimPrefix(a, "v"), "."), strings.Split(strings.TrimPrefix(b, "v"), ".")
+	for i := range min(len(x), len(y)) {
+		m, _ := strconv.Atoi(x[i])
+		n, _ := strconv.Atoi(y[i])
+		if m != n {
+			return m < n
+		}
+	}
+	return false
+}
+
+func TestLess(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{{"v3.1.0", "v3.1.1", true}, {"v3.1.1", "v3.1.1", false}, {"v3.10.0", "v3.9.9", false}, {"v4.0.0", "v3.9.9", false}} {
+		if less(tt.a, tt.b) != tt.want {
+			t.Errorf("%s < %s is %v", tt.a, tt.b, !tt.want)
+		}
+	}
+}

@@ -1,4 +1,0 @@
-//go:build crash && linux
-
-package crash
-func tracerMain() int { return 0 }

@@ -242,7 +242,6 @@ func TestCatalog(t *testing.T) {
 			all, public, narrow bool
 			projects            string
 		}{
-			{"anonymous", h.who["anonymous"], false, true, false, ""},
 			{"anonymous with token", catalogToken("anonymous"), false, true, false, ""},
 			{"stranger", h.who["stranger"], false, true, false, ""},
 			{"guest", h.who["guest"], false, true, false, "p"},
@@ -268,7 +267,7 @@ func TestCatalog(t *testing.T) {
 				t.Errorf("%s: app %v, web %v, hidden %v", c.name, q.Match("p/app"), q.Match("p/web"), q.Match("p/hidden"))
 			}
 		}
-		for _, p := range []*core.Principal{h.bound("owner", true), h.bound("admin", true, core.Grant{Repository: "**", Actions: core.RepositoryActions()}), h.who["nobody"]} {
+		for _, p := range []*core.Principal{h.who["anonymous"], h.bound("owner", true), h.bound("admin", true, core.Grant{Repository: "**", Actions: core.RepositoryActions()}), h.who["nobody"]} {
 			next := &taker{}
 			_, err := Wrap(next, h.dir).Repositories(as(p), registry.RepositoryQuery{N: 7})
 			var e *registry.Error

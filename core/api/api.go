@@ -127,7 +127,7 @@ func (a *API) handler(who identify) http.Handler {
 	})
 	strict := NewStrictHandlerWithOptions(a, nil, StrictHTTPServerOptions{RequestErrorHandlerFunc: a.malformed, ResponseErrorHandlerFunc: a.errors.Write})
 	HandlerWithOptions(strict, ChiServerOptions{BaseURL: a.spec.Base, BaseRouter: r.With(a.deadline, a.guard(who)), ErrorHandlerFunc: a.malformed})
-	return web.Headers(a.proxies, web.Recover(a.errors, r))
+	return web.Headers(a.proxies, web.Bounds(a.errors, web.Recover(a.errors, r)))
 }
 
 // asWritten makes the router look at the path as the client wrote it: a repository's name holds encoded slashes, and nothing

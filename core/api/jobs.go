@@ -87,7 +87,7 @@ func (s jobStream) VisitStreamJobEventsResponse(w http.ResponseWriter) error {
 	w.Header().Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	rc := http.NewResponseController(w)
-	defer rc.SetWriteDeadline(time.Time{})
+	defer func() { _ = rc.SetWriteDeadline(time.Time{}) }()
 	ctx, cancel := context.WithTimeout(s.ctx, jobFollow)
 	defer cancel()
 	tick := time.NewTicker(jobPoll)
@@ -106,7 +106,7 @@ func (s jobStream) VisitStreamJobEventsResponse(w http.ResponseWriter) error {
 		}
 		if event != "" {
 			quiet = 0
-			rc.SetWriteDeadline(time.Now().Add(2 * jobBeat))
+			_ = rc.SetWriteDeadline(time.Now().Add(2 * jobBeat))
 			if _, err := w.Write([]byte(event)); err != nil || rc.Flush() != nil {
 				return nil
 			}

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bufio"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -258,6 +261,44 @@ func TestJobsAndSystem(t *testing.T) {
 	}
 	h.call(admin, "POST", "/keys/rotate", "").want(204)
 	h.call(operator, "POST", "/keys/rotate", "").want(204)
+}
+
+// Whoever follows a job hears of the change, and the stream ends with the job, or with the rights of whoever follows it.
+func TestFollowJob(t *testing.T) {
+	h := sqliteHub(t)
+	srv := httptest.NewServer(h.h)
+	defer srv.Close()
+	for name, end := range map[string]func(id string){
+		"cancelled": func(id string) { h.call(operator, "POST", "/jobs/"+id+"/cancel", "").want(202) },
+		"disabled": func(string) {
+			h.call(operator, "PATCH", "/users/disabled", `{"disabled": true}`, "If-Match", "*").want(200)
+		},
+	} {
+		who, id := h.user(name, true), h.job("sweep-uploads")
+		r, err := http.NewRequestWithContext(t.Context(), "GET", srv.URL+"/api/v1/jobs/"+id+"/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		who(r)
+		res, err := srv.Client().Do(r)
+		if err != nil || res.StatusCode != 200 {
+			t.Fatal(res, err)
+		}
+		lines := bufio.NewScanner(res.Body)
+		var events []string
+		for lines.Scan() {
+			if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				if events = append(events, data); len(events) == 1 {
+					end(id)
+				}
+			}
+		}
+		res.Body.Close()
+		last := events[len(events)-1]
+		if strings.Contains(events[0], `"state":"queued"`) != true || (name == "cancelled") != strings.Contains(last, `"state":"cancelled"`) {
+			t.Errorf("%s: %v", name, events)
+		}
+	}
 }
 
 func TestAudit(t *testing.T) {

@@ -45,21 +45,30 @@ func (d *DB) openPostgres(ctx context.Context, rawURL string, opt Options) error
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 5 * time.Second
 	}
-	d.pool = stdlib.OpenDB(*cfg)
-	n := opt.MaxConns
-	if n == 0 {
-		n = postgresConns
+	if d.maxConns = opt.MaxConns; d.maxConns == 0 {
+		d.maxConns = postgresConns
 	}
-	d.maxConns = n
-	d.pool.SetMaxOpenConns(n)
-	d.pool.SetMaxIdleConns(n)
-	d.pool.SetConnMaxIdleTime(5 * time.Minute)
-	d.slots = make(chan struct{}, min(postgresWriters, n))
-	if err := d.Ping(ctx); err != nil {
+	d.slots = make(chan struct{}, min(postgresWriters, d.maxConns))
+	d.connect(cfg)
+	var commit string
+	if err := d.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&commit); err != nil {
 		d.pool.Close()
 		return fmt.Errorf("the database %s does not answer: %w", Redact(rawURL), err)
 	}
+	if commit == "off" {
+		// Whatever others on that server put up with: what is acknowledged here is on its disk.
+		cfg.RuntimeParams["synchronous_commit"] = "on"
+		d.pool.Close()
+		d.connect(cfg)
+	}
 	return nil
+}
+
+func (d *DB) connect(cfg *pgx.ConnConfig) {
+	d.pool = stdlib.OpenDB(*cfg)
+	d.pool.SetMaxOpenConns(d.maxConns)
+	d.pool.SetMaxIdleConns(d.maxConns)
+	d.pool.SetConnMaxIdleTime(5 * time.Minute)
 }
 
 // writePostgres runs f in a transaction of its own, again if it lost against another one.

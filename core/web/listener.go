@@ -12,7 +12,7 @@ type Connections struct {
 	PerIP int // 0: no bound; never applies to loopback
 	// Trusted are the addresses that PerIP does not apply to either: proxies. May be nil.
 	Trusted func(netip.Addr) bool
-	// Refused is called for every connection that was closed at once; may be nil.
+	// Refused is called for every connection that was closed at once, before that; may be nil.
 	Refused func()
 }
 
@@ -47,10 +47,10 @@ func (l *listener) Accept() (net.Conn, error) {
 			}
 			return &otherConn{Conn: c, release: release}, nil
 		}
-		c.Close()
 		if l.limits.Refused != nil {
 			l.limits.Refused()
 		}
+		c.Close()
 	}
 }
 

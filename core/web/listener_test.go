@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hallmarkhub/hallmark/core/web"
@@ -51,9 +52,9 @@ func dial(f *from, taken chan net.Conn, addr string) (net.Conn, bool) {
 
 func TestConnectionLimits(t *testing.T) {
 	f := &from{conns: make(chan net.Conn)}
-	refused := 0
+	var refused atomic.Int64
 	trusted := netip.MustParsePrefix("10.0.0.0/8")
-	l := web.Connections{Total: 7, PerIP: 2, Trusted: trusted.Contains, Refused: func() { refused++ }}.Limit(f)
+	l := web.Connections{Total: 7, PerIP: 2, Trusted: trusted.Contains, Refused: func() { refused.Add(1) }}.Limit(f)
 	taken := make(chan net.Conn)
 	go func() {
 		for {
@@ -89,8 +90,8 @@ func TestConnectionLimits(t *testing.T) {
 	must("10.1.1.1", true) // the seventh
 	must("10.1.1.1", false)
 	must("127.0.0.1", false)
-	if refused != 6 {
-		t.Errorf("%d refusals were told", refused)
+	if refused.Load() != 6 {
+		t.Errorf("%d refusals were told", refused.Load())
 	}
 }
 

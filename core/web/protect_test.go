@@ -140,3 +140,23 @@ func TestAccessLogKeepsController(t *testing.T) {
 	}
 	res.Body.Close()
 }
+
+func TestBounds(t *testing.T) {
+	h := web.Bounds(web.Errors{}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	status := func(path string, headers int) int {
+		r := httptest.NewRequest("GET", path, nil)
+		for range headers {
+			r.Header.Add("X-Many", "x")
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code
+	}
+	for _, c := range []struct{ url, headers, want int }{{8192, 0, 200}, {8193, 0, 413}, {10, 100, 200}, {10, 101, 413}} {
+		for _, path := range []string{"/" + strings.Repeat("x", c.url-1), "/?" + strings.Repeat("x", c.url-2)} {
+			if got := status(path, c.headers); got != c.want {
+				t.Errorf("%d bytes, %d headers: %d", c.url, c.headers, got)
+			}
+		}
+	}
+}

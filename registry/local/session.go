@@ -4,93 +4,258 @@ import (
 	"context"
 	"encoding"
 	"errors"
+	"hash"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/registry"
+	"github.com/hallmarkhub/hallmark/registry/blob"
 )
 
-// buffers are shared by all pushes.
-var buffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+// newID makes the id of a row; an upload's is also its name in the blob store, so it is never used twice.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// claim makes sure that an upload still exists and, with write, that no other process appends to it. On SQLite there is
-// no other process, and what this one forgets it marks as gone: no SQL. Elsewhere the row is the truth.
-func (l *Registry) claim(ctx context.Context, s *session, write bool) error {
-	if s.gone {
-		return uploadUnknown(s.id)
+// session is what this process remembers of an upload: the row, and the hash of what has arrived, so that no byte is
+// read twice. The one in Registry.uploads is the only one that counts; what it knows is lost with the process, and then
+// the row, or the store, tells it again.
+type session struct {
+	mu        sync.Mutex // held while a request works on the upload; nobody waits for it
+	id        string
+	repo      string
+	actor     string
+	algorithm digest.Algorithm
+	size      int64
+	hash      hash.Hash // of the first size bytes; nil: not known
+	fresh     bool      // nothing was ever asked of the store under this id
+	measured  bool      // size is what the store has, and not merely what the row says
+	writer    string    // what this process wrote into the row's column of that name when it last claimed the upload
+	noted     time.Time // when the row was last told that somebody is at work
+	key       string    // where Commit put the bytes, or would have; "": it has not been asked
+}
+
+// purpose is what a request takes an upload for.
+type purpose string
+
+const (
+	looking   purpose = ""
+	appending purpose = " append"
+	// finishing is kept apart in the row: an upload whose finisher fell silent may be committed at any moment, so
+	// nobody takes it over.
+	finishing purpose = " finish"
+)
+
+// writerLease is how long a process that writes may be silent before another one may go on with the upload.
+const writerLease = 30 * time.Second
+
+func uploadUnknown(id string) error {
+	return registry.NewError(registry.CodeBlobUploadUnknown, "there is no upload "+id+": begin a new one.")
+}
+
+func busy(id string) error {
+	return &registry.Error{Code: registry.CodeRangeInvalid, Message: "somebody else is writing to upload " + id + ": ask for its state and go on from there."}
+}
+
+// take finds an upload of this repository and this principal and holds it for a request. The caller unlocks it.
+func (l *Registry) take(ctx context.Context, repo, id string, p purpose) (*session, error) {
+	s, err := l.lock(ctx, repo, id)
+	if err != nil {
+		return nil, err
 	}
+	if err = l.claim(ctx, s, p); err == nil && !s.measured {
+		if err = l.measure(ctx, s); err != nil && p != looking {
+			_ = l.release(ctx, s) // the first error is the one to tell; an unreleased claim ends by itself
+		}
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return nil, l.storeError(err)
+	}
+	return s, nil
+}
+
+// lock finds the session of an upload. For anybody but the one who began it, there, it does not exist.
+func (l *Registry) lock(ctx context.Context, repo, id string) (*session, error) {
+	if _, err := uuid.Parse(id); err != nil || len(id) != 36 {
+		return nil, registry.NewError(registry.CodeBlobUploadUnknown, "that is no upload: begin a new one.")
+	}
+	for {
+		if _, ended := l.unsettled.Load(id); ended {
+			return nil, uploadUnknown(id)
+		}
+		v, ok := l.uploads.Load(id)
+		if !ok {
+			s, err := l.loadSession(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			v, _ = l.uploads.LoadOrStore(id, s)
+		}
+		s := v.(*session)
+		if s.repo != repo || s.actor != core.PrincipalFrom(ctx).Actor() {
+			return nil, uploadUnknown(id)
+		}
+		if !s.mu.TryLock() {
+			return nil, busy(id)
+		}
+		if l.current(s) {
+			return s, nil
+		}
+		s.mu.Unlock() // it ended, or was forgotten, just before
+	}
+}
+
+// current reports whether a session is still the one of its upload.
+func (l *Registry) current(s *session) bool {
+	v, ok := l.uploads.Load(s.id)
+	return ok && v.(*session) == s
+}
+
+// loadSession makes a session from the row, for an upload that another process began or one before a restart.
+func (l *Registry) loadSession(ctx context.Context, id string) (*session, error) {
+	s := &session{id: id, measured: !l.store.Persistent(), noted: l.db.Now()}
+	var state []byte
+	err := l.db.QueryRow(ctx, `SELECT r.name, u.principal, u.algorithm, u.size, u.hash_state FROM upload u JOIN repository r ON r.id = u.repository_id WHERE u.id = $1`, id).
+		Scan(&s.repo, &s.actor, &s.algorithm, &s.size, &state)
+	if errors.Is(err, db.ErrNoRows) {
+		return nil, uploadUnknown(id)
+	}
+	s.restore(s.size, state)
+	return s, err
+}
+
+// measure asks a store that knows how much of an upload there is.
+func (l *Registry) measure(ctx context.Context, s *session) error {
+	w, err := l.store.Resume(ctx, s.id)
+	switch {
+	case errors.Is(err, blob.ErrNotFound):
+		s.measured = true // opening it for writing finds out what that means
+		return nil
+	case err != nil:
+		return err
+	}
+	if n := w.Size(); n != s.size {
+		s.size, s.hash = n, nil
+	}
+	s.measured = true
+	return w.Close()
+}
+
+// claim makes sure that an upload still exists and, unless the request only looks, that no other process writes to it.
+// On SQLite there is no other process, and what this one ends it forgets: no SQL. Elsewhere the row is the truth.
+func (l *Registry) claim(ctx context.Context, s *session, p purpose) error {
 	if l.db.Engine() == db.SQLite {
 		return nil
 	}
+	if p == looking {
+		return l.look(ctx, s)
+	}
 	var size int64
-	var hash []byte
+	var state []byte
+	s.writer = l.process + string(p)
+	err := l.db.Write(ctx, func(tx *db.Tx) error {
+		now := tx.Now()
+		return tx.QueryRow(`UPDATE upload SET writer = $2, writer_until = $3 WHERE id = $1 AND (writer = '' OR writer LIKE $4
+			OR (writer_until < $5 AND writer NOT LIKE $6)) RETURNING size, hash_state`,
+			s.id, s.writer, now+writerLease.Microseconds(), l.process+"%", now, "%"+string(finishing)).Scan(&size, &state)
+	})
+	if errors.Is(err, db.ErrNoRows) {
+		return l.refused(ctx, s)
+	}
+	if err == nil {
+		s.catchUp(size, state)
+		s.noted = l.db.Now()
+	}
+	return err
+}
+
+// look reads how far other processes have come.
+func (l *Registry) look(ctx context.Context, s *session) error {
+	var size, until int64
+	var state []byte
+	var writer string
+	err := l.db.QueryRow(ctx, `SELECT size, hash_state, writer, writer_until FROM upload WHERE id = $1`, s.id).Scan(&size, &state, &writer, &until)
+	switch {
+	case errors.Is(err, db.ErrNoRows):
+		l.uploads.Delete(s.id)
+		return uploadUnknown(s.id)
+	case err != nil:
+		return err
+	case writer != "" && !strings.HasPrefix(writer, l.process) && until > l.db.Micros():
+		return busy(s.id)
+	}
+	s.catchUp(size, state)
+	return nil
+}
+
+// refused tells why an upload could not be claimed.
+func (l *Registry) refused(ctx context.Context, s *session) error {
 	var writer string
 	var until int64
-	err := l.db.QueryRow(ctx, `SELECT size, hash_state, writer, writer_until FROM upload WHERE id = $1`, s.id).Scan(&size, &hash, &writer, &until)
-	if errors.Is(err, db.ErrNoRows) {
-		l.drop(s)
+	err := l.db.QueryRow(ctx, `SELECT writer, writer_until FROM upload WHERE id = $1`, s.id).Scan(&writer, &until)
+	switch {
+	case errors.Is(err, db.ErrNoRows):
+		l.uploads.Delete(s.id)
 		return uploadUnknown(s.id)
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case until < l.db.Micros() && strings.HasSuffix(writer, string(finishing)):
+		return l.lost(ctx, s)
 	}
-	if !write {
-		if writer != "" && writer != l.process && until > l.db.Micros() {
-			return busy(s.id)
-		}
-		s.catchUp(size, hash)
-		return nil
-	}
-	if err := l.db.Write(ctx, func(tx *db.Tx) error {
-		now := tx.Now()
-		n, err := tx.Exec(`UPDATE upload SET writer = $2, writer_until = $3 WHERE id = $1 AND (writer = '' OR writer = $2 OR writer_until < $4)`,
-			s.id, l.process, now+writerLease.Microseconds(), now)
-		if err == nil && n == 0 {
-			err = busy(s.id)
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	if writer != l.process {
-		s.catchUp(size, hash)
-	}
-	s.noted = l.db.Now()
-	return nil
+	return busy(s.id)
 }
 
 // catchUp takes over what another process has received meanwhile.
 func (s *session) catchUp(size int64, state []byte) {
-	if size <= s.size {
-		return
+	if size > s.size {
+		s.fresh = false
+		s.restore(size, state)
 	}
-	s.size, s.hash, s.fresh = size, nil, false
+}
+
+// restore takes size bytes and the saved state of their hash, if it can be read.
+func (s *session) restore(size int64, state []byte) {
+	s.size, s.hash = size, nil
 	h := s.algorithm.Hash()
 	if m, ok := h.(encoding.BinaryUnmarshaler); ok && len(state) > 0 && m.UnmarshalBinary(state) == nil {
 		s.hash = h
 	}
 }
 
-// release notes how far an upload has come and lets others write to it. A client that goes away must not leave it
-// claimed, so its context does not count.
+// state returns what has to be remembered of the hash between requests in different processes.
+func (s *session) state() []byte {
+	m, ok := s.hash.(encoding.BinaryMarshaler)
+	if !ok {
+		return nil
+	}
+	b, err := m.MarshalBinary()
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// afterwards is the context of what has to be done however the request ended: a client that goes away must not leave
+// an upload claimed, or bytes unaccounted for.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+}
+
+// release notes how far an upload has come and lets others write to it.
 func (l *Registry) release(ctx context.Context, s *session) error {
+	if !l.current(s) {
+		return l.lost(ctx, s)
+	}
 	if l.db.Engine() == db.SQLite && l.store.Persistent() {
 		return l.note(ctx, s) // the length of the file says how far it is
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	var hash []byte
-	if s.hash != nil {
-		hash = state(s.hash)
-	}
-	return l.db.Write(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(`UPDATE upload SET size = $2, hash_state = $3, writer = '', writer_until = 0, updated_at = $4 WHERE id = $1`,
-			s.id, s.size, hash, tx.Now())
-		return err
-	})
+	return l.update(ctx, s, `UPDATE upload SET size = $4, hash_state = $5, writer = '', writer_until = 0, updated_at = $3 WHERE id = $1 AND writer = $2`,
+		s.size, s.state())
 }
 
 // note tells the row now and then that somebody is at work, so that nobody takes the upload over or sweeps it.
@@ -103,117 +268,32 @@ func (l *Registry) note(ctx context.Context, s *session) error {
 	if now.Sub(s.noted) < every {
 		return nil
 	}
-	s.noted = now
-	if l.db.Engine() == db.Postgres {
-		return l.claim(ctx, s, true)
-	}
-	return l.db.Write(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(`UPDATE upload SET updated_at = $2 WHERE id = $1`, s.id, tx.Now())
-		return err
-	})
-}
-
-// drop forgets a session that is no more.
-func (l *Registry) drop(s *session) {
-	s.gone = true
-	l.uploads.Delete(s.id)
-}
-
-// link makes committed bytes a blob of the repository and ends the upload, in one transaction.
-func (l *Registry) link(ctx context.Context, s *session, key string, d digest.Digest) error {
-	// The bytes are in place; a client that goes away now must not turn them into garbage.
-	ctx = context.WithoutCancel(ctx)
-	err := l.db.Write(ctx, func(tx *db.Tx) error {
-		n, err := tx.Exec(`DELETE FROM upload WHERE id = $1`, s.id)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return uploadUnknown(s.id)
-		}
-		id, project, err := l.repositoryID(tx, s.repo)
-		if err != nil {
-			return err
-		}
-		now := tx.Now()
-		lease := now + l.opt.Lease.Microseconds()
-		var kept string
-		if err := tx.QueryRow(`INSERT INTO blob (digest, key, size, created_at, leased_until) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (digest) DO UPDATE SET leased_until = excluded.leased_until RETURNING key`,
-			string(d), key, s.size, now, lease).Scan(&kept); err != nil {
-			return err
-		}
-		if kept != key {
-			if err := l.discardKey(tx, key); err != nil {
-				return err
-			}
-		}
-		return l.linkBlob(tx, id, project, d, s.size, lease)
-	})
-	l.drop(s)
+	err := l.update(ctx, s, `UPDATE upload SET updated_at = $3, writer_until = $4 WHERE id = $1 AND writer = $2`,
+		now.Add(writerLease).UnixMicro())
 	if err == nil {
-		return nil
+		s.noted = now
 	}
-	if errors.Is(err, db.ErrUnavailable) {
-		// The commit may have happened, so the bytes may be in use: they stay, and fsck finds them if nobody refers to them.
-		return err
-	}
-	return errors.Join(err, l.db.Write(ctx, func(tx *db.Tx) error { return l.discardKey(tx, key) }))
-}
-
-// linkBlob writes the row that makes a blob readable in a repository, and charges the project for it once.
-func (l *Registry) linkBlob(tx *db.Tx, repositoryID, project string, d digest.Digest, size, lease int64) error {
-	if _, err := tx.Exec(`INSERT INTO blob_link (repository_id, digest, leased_until, created_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (repository_id, digest) DO UPDATE SET leased_until = excluded.leased_until`,
-		repositoryID, string(d), lease, tx.Now()); err != nil {
-		return err
-	}
-	return charge(tx, project, d, size)
-}
-
-// charge counts bytes of a digest for a project, unless it has them already.
-func charge(tx *db.Tx, project string, d digest.Digest, size int64) error {
-	_, err := tx.Exec(`INSERT INTO project_blob (project_id, digest, size) VALUES ($1, $2, $3) ON CONFLICT (project_id, digest) DO NOTHING`,
-		project, string(d), size)
 	return err
 }
 
-// discardKey gives up bytes: they are removed later, when no redirect to them can still be in use.
-func (l *Registry) discardKey(tx *db.Tx, key string) error {
-	_, err := tx.Exec(`INSERT INTO garbage_key (key, delete_after) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING`,
-		key, tx.Now()+l.opt.GarbageDelay.Microseconds())
-	return err
-}
-
-// CancelUpload implements registry.Writer.
-func (l *Registry) CancelUpload(ctx context.Context, repo, id string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s, err := l.begin(ctx, repo, id, -1)
-	if err != nil {
-		return err
-	}
-	defer s.mu.Unlock()
-	return l.discard(ctx, s)
-}
-
-// discard ends an upload and removes its bytes. Nobody else can be using them: they were never a blob.
-func (l *Registry) discard(ctx context.Context, s *session) error {
-	ctx = context.WithoutCancel(ctx)
-	err := l.db.Write(ctx, func(tx *db.Tx) error {
-		n, err := tx.Exec(`DELETE FROM upload WHERE id = $1`, s.id)
-		if err == nil && n == 0 {
-			err = uploadUnknown(s.id)
-		}
+// update changes the row of an upload that this process has claimed: $1 is the id, $2 the writer, $3 now.
+func (l *Registry) update(ctx context.Context, s *session, query string, more ...any) error {
+	ctx, cancel := afterwards(ctx)
+	defer cancel()
+	var n int64
+	err := l.db.Write(ctx, func(tx *db.Tx) (err error) {
+		n, err = tx.Exec(query, append([]any{s.id, s.writer, tx.Now()}, more...)...)
 		return err
 	})
-	if err != nil && registry.CodeOf(err) != registry.CodeBlobUploadUnknown {
-		return err
+	if err == nil && n == 0 {
+		return l.lost(ctx, s)
 	}
-	l.drop(s)
-	if s.fresh {
-		return err
-	}
-	return errors.Join(err, l.store.Delete(ctx, s.id))
+	return err
+}
+
+// lost ends an upload that cannot go on. It was ended or taken over while this process was writing to it, and then two
+// have written and nobody can vouch for what the store has; or nobody knows any more how far it has come.
+func (l *Registry) lost(ctx context.Context, s *session) error {
+	_, err := l.end(ctx, s)
+	return errors.Join(uploadUnknown(s.id), err)
 }

@@ -104,7 +104,7 @@ func TestCancelledRequestsAreNotLogged(t *testing.T) {
 	r := httptest.NewRequestWithContext(ctx, "GET", "/v2/p/app/manifests/latest", nil)
 	w := httptest.NewRecorder()
 	New(mem, Options{Logger: slog.New(slog.NewJSONHandler(&log, nil))}).ServeHTTP(w, r)
-	if log.Len() > 0 || w.Code != 503 {
+	if log.Len() > 0 || w.Code != statusClientGone {
 		t.Errorf("%d: %s", w.Code, &log)
 	}
 	mem.fail = errors.New("something else")

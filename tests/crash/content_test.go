@@ -70,6 +70,14 @@ func newImage(name string, layers ...blob) manifest {
 	})
 }
 
+// newArtifact makes the smallest manifest that refers to a blob.
+func newArtifact(config blob) manifest {
+	return finish(manifest{mediaType: mediaManifest, blobs: []blob{config}}, map[string]any{
+		"schemaVersion": 2, "mediaType": mediaManifest,
+		"config": descriptor{mediaConfig, config.digest, config.size}, "layers": []descriptor{},
+	})
+}
+
 // newIndex makes an index of images.
 func newIndex(name string, children ...manifest) manifest {
 	ds := []descriptor{}

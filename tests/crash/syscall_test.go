@@ -21,7 +21,7 @@ const pointsShort = 40
 // all, the client can go on, and in the end nothing is left on the disk that belongs to nobody.
 func TestF01KillAtEachSyscall(t *testing.T) {
 	s := &sweep{t: t}
-	calls := s.point(0)
+	calls := s.point(0, true)
 	t.Logf("a push makes %d calls that count:\n%s", len(calls), summary(calls))
 	if len(calls) < 20 || !slices.ContainsFunc(calls, isSync) {
 		t.Fatalf("the tracer does not see what a push does: %v", calls)
@@ -29,27 +29,40 @@ func TestF01KillAtEachSyscall(t *testing.T) {
 	points := choose(calls, long(t))
 	killed := map[string]int{}
 	for _, n := range points {
-		before := s.point(n)
-		if len(before) > 0 {
-			killed[kind(before[len(before)-1])]++
-		}
-		if len(s.broken) > 0 {
-			t.Errorf("killed at call %d of %d, %s:", n, len(calls), before[len(before)-1])
-			for _, b := range s.broken {
-				t.Error(b)
+		for _, resume := range []bool{true, false} {
+			if !resume && page(calls[n-1]) && !long(t) {
+				continue // for the upload all pages of the database are alike
 			}
-			t.Logf("calls before that:\n%s", strings.Join(before[max(0, len(before)-12):], "\n"))
-			s.failures++
-			s.broken = nil
-		}
-		if s.failures == 3 {
-			t.Fatal("that is enough")
+			before := s.point(n, resume)
+			if len(before) > 0 {
+				killed[kind(before[len(before)-1])]++
+			}
+			s.report(n, resume, before)
 		}
 	}
 	t.Logf("killed at %d calls: %v; %d pushes survived", len(points), killed, s.survived)
 }
 
-func isSync(call string) bool { return strings.HasPrefix(call, "fsync") || strings.HasPrefix(call, "fdatasync") }
+// report tells what a point has broken.
+func (s *sweep) report(n int, resume bool, calls []string) {
+	s.t.Helper()
+	if len(s.broken) == 0 {
+		return
+	}
+	s.t.Errorf("killed at call %d, resume=%v, after these calls and before the last of them had done anything:\n  %s\n%s",
+		n, resume, strings.Join(calls[max(0, len(calls)-12):], "\n  "), strings.Join(s.broken, "\n"))
+	s.broken = nil
+	if s.failures++; s.failures == 3 {
+		s.t.Fatal("that is enough")
+	}
+}
+
+// page says that a call writes one page of the database.
+func page(call string) bool { return strings.HasPrefix(call, "pwrite64") }
+
+func isSync(call string) bool {
+	return strings.HasPrefix(call, "fsync") || strings.HasPrefix(call, "fdatasync")
+}
 
 // kind is a call without what is different each time.
 func kind(call string) string {
@@ -79,12 +92,11 @@ func summary(calls []string) string {
 	return b.String()
 }
 
-// choose takes all points, or all that are no mere page of the database and an even choice of the pages. One more than
-// there are makes sure that a push that is not killed is seen as such.
+// choose takes all points, or all that are no mere page of the database and an even choice of the pages.
 func choose(calls []string, all bool) []int {
 	var points, pages []int
 	for i, c := range calls {
-		if strings.HasPrefix(c, "pwrite64") && !all {
+		if page(c) && !all {
 			pages = append(pages, i+1)
 		} else {
 			points = append(points, i+1)
@@ -110,11 +122,13 @@ type sweep struct {
 	survived int // pushes that ended before their point came
 }
 
-func (s *sweep) breaks(format string, args ...any) { s.broken = append(s.broken, fmt.Sprintf(format, args...)) }
+func (s *sweep) breaks(format string, args ...any) {
+	s.broken = append(s.broken, fmt.Sprintf(format, args...))
+}
 
 // point runs one push on a new hub that is killed at its n-th call, looks at what is left and returns the calls that
-// were made.
-func (s *sweep) point(n int) []string {
+// were made. Then the client goes on with its upload, or begins a new one.
+func (s *sweep) point(n int, resume bool) []string {
 	h := newHub(s.t)
 	defer h.close()
 	x := h.startTraced()
@@ -125,11 +139,8 @@ func (s *sweep) point(n int) []string {
 		s.t.Fatalf("GET /v2/: %v", a)
 	}
 	x.quiet()
-	m := newImage("sweep", newBlob("sweep layer", 300_000))
-	config, layer := m.blobs[0], m.blobs[1]
-	if a := c.putBlob(ctx, repo, config); a.status != http.StatusCreated {
-		s.t.Fatalf("push: %v", a)
-	}
+	layer := newBlob("sweep", 300_000)
+	m := newArtifact(layer) // one blob, and the directories of the store are new
 	x.arm(s.t, n)
 	location, started := c.startUpload(ctx, repo)
 	var put, tagged answer
@@ -155,6 +166,9 @@ func (s *sweep) point(n int) []string {
 	c = newClient(h)
 	s.blobLeft(ctx, c, repo, layer, put)
 	s.manifestLeft(ctx, c, repo, m, tagged)
+	if !resume {
+		location = ""
+	}
 	s.goOn(ctx, c, repo, location, layer, m)
 	h.stop()
 	h.auditStore(s.breaks)
@@ -188,7 +202,8 @@ func (s *sweep) manifestLeft(ctx context.Context, c *client, repo string, m mani
 	}
 }
 
-// goOn is what a client does that was cut off: it asks for its upload and goes on with that, or begins again.
+// goOn is what a client does that was cut off: it asks for its upload and goes on with that, or begins again if it has no
+// location.
 func (s *sweep) goOn(ctx context.Context, c *client, repo, location string, b blob, m manifest) {
 	if have := c.do(ctx, http.MethodHead, "/v2/"+repo+"/blobs/"+b.digest, nil); have.status != http.StatusOK {
 		a := answer{status: http.StatusNotFound}

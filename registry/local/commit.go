@@ -16,6 +16,8 @@ import (
 // commit makes the bytes of an upload durable, if they have digest d. After an error the upload is gone: a store that
 // failed to commit may have kept the bytes all the same, so neither they nor the id are used again.
 func (l *Registry) commit(ctx context.Context, s *session, w blob.Writer, d digest.Digest) error {
+	// From here on a client that goes away changes nothing: when it comes back, the blob is there.
+	ctx = context.WithoutCancel(ctx)
 	later, err := checkDigest(ctx, s, w, d)
 	if err == nil {
 		s.key = l.keyOf(s.id, d)
@@ -88,6 +90,7 @@ func wrongDigest(size int64, d digest.Digest) error {
 func (l *Registry) link(ctx context.Context, s *session, d digest.Digest) error {
 	// The bytes are in place; a client that goes away now must not turn them into garbage.
 	ctx = context.WithoutCancel(ctx)
+	var lease int64
 	err := l.db.Write(ctx, func(tx *db.Tx) error {
 		n, err := tx.Exec(`DELETE FROM upload WHERE id = $1 AND writer = $2`, s.id, s.writer)
 		if err != nil {
@@ -101,7 +104,7 @@ func (l *Registry) link(ctx context.Context, s *session, d digest.Digest) error 
 			return err
 		}
 		now := tx.Now()
-		lease := now + l.opt.Lease.Microseconds()
+		lease = now + l.opt.Lease.Microseconds()
 		var kept string
 		if err := tx.QueryRow(`INSERT INTO blob (digest, key, size, created_at, leased_until) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (digest) DO UPDATE SET leased_until = excluded.leased_until RETURNING key`,
@@ -121,7 +124,7 @@ func (l *Registry) link(ctx context.Context, s *session, d digest.Digest) error 
 	}
 	if _, eerr := l.end(ctx, s); eerr == nil && errors.Is(err, db.ErrUnavailable) {
 		// The commit may have happened although its answer was lost. It is decided by now.
-		if _, lerr := l.loadBlob(ctx, l.key(s.repo, string(d))); lerr == nil {
+		if b, lerr := l.loadBlob(ctx, l.key(s.repo, string(d))); lerr == nil && b.lease.Load() >= lease {
 			return nil
 		}
 	}

@@ -17,16 +17,21 @@ func (l *Registry) DeleteManifest(ctx context.Context, repo string, d digest.Dig
 		if err != nil {
 			return err
 		}
-		tags, err := l.untag(tx, repo, id, d)
-		if err != nil {
-			return err
-		}
-		n, err := tx.Exec(`DELETE FROM manifest_link WHERE repository_id = $1 AND digest = $2`, id, string(d))
+		// The row is locked first: a push that is about to point a tag at it holds it, and the statement after this
+		// one sees that tag.
+		n, err := tx.Exec(`UPDATE manifest_link SET leased_until = leased_until WHERE repository_id = $1 AND digest = $2`, id, string(d))
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return manifestUnknown(repo, registry.Reference{Digest: d})
+		}
+		tags, err := l.untag(tx, repo, id, d)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`DELETE FROM manifest_link WHERE repository_id = $1 AND digest = $2`, id, string(d)); err != nil {
+			return err
 		}
 		if err := refund(tx, project, d); err != nil {
 			return err
@@ -53,6 +58,10 @@ func (l *Registry) untag(tx *db.Tx, repo, id string, d digest.Digest) (tags []st
 
 // refund takes a digest off a project's account when none of its repositories has it any more.
 func refund(tx *db.Tx, project string, d digest.Digest) error {
+	// Locked first, too: see charge.
+	if _, err := tx.Exec(`UPDATE project_blob SET size = size WHERE project_id = $1 AND digest = $2`, project, string(d)); err != nil {
+		return err
+	}
 	_, err := tx.Exec(`DELETE FROM project_blob WHERE project_id = $1 AND digest = $2
 		AND NOT EXISTS (SELECT 1 FROM blob_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = $2 AND r.project_id = $1)
 		AND NOT EXISTS (SELECT 1 FROM manifest_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = $2 AND r.project_id = $1)`,
@@ -120,6 +129,12 @@ func (l *Registry) DeleteRepository(tx *db.Tx, repo string) error {
 		return err
 	}
 	for _, q := range []string{
+		// A new name is what every foreign key waits for: whoever is pushing ends first, and who comes later meets a
+		// repository that is no more.
+		`UPDATE repository SET name = id WHERE id = $1`,
+		// What may have to be refunded is locked while the links still tell what it is: see charge.
+		`UPDATE project_blob SET size = size WHERE project_id = (SELECT project_id FROM repository WHERE id = $1) AND digest IN (
+			SELECT digest FROM blob_link WHERE repository_id = $1 UNION SELECT digest FROM manifest_link WHERE repository_id = $1)`,
 		`DELETE FROM tag WHERE repository_id = $1`,
 		`DELETE FROM manifest_link WHERE repository_id = $1`,
 		`DELETE FROM blob_link WHERE repository_id = $1`,
@@ -129,22 +144,8 @@ func (l *Registry) DeleteRepository(tx *db.Tx, repo string) error {
 			return err
 		}
 	}
-	// Bytes of unfinished uploads are nobody's any more.
-	var uploads []string
-	err = tx.Query(`DELETE FROM upload WHERE repository_id = $1 RETURNING id`, []any{id}, func(scan func(...any) error) error {
-		var u string
-		err := scan(&u)
-		uploads = append(uploads, u)
+	if _, err := l.discardUploads(tx, `DELETE FROM upload WHERE repository_id = $1 RETURNING id`, id); err != nil {
 		return err
-	})
-	if err != nil {
-		return err
-	}
-	for _, u := range uploads {
-		if err := l.discardKey(tx, u); err != nil {
-			return err
-		}
-		tx.OnCommit(func() { l.forgetUpload(u) })
 	}
 	if _, err := tx.Exec(`DELETE FROM project_blob WHERE project_id = $1
 		AND NOT EXISTS (SELECT 1 FROM blob_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = project_blob.digest AND r.project_id = $1)
@@ -157,18 +158,4 @@ func (l *Registry) DeleteRepository(tx *db.Tx, repo string) error {
 	}
 	tx.Changed(ChangeRepository, repo)
 	return nil
-}
-
-// forgetUpload makes a session that somebody may still hold refuse to go on.
-func (l *Registry) forgetUpload(id string) {
-	v, ok := l.uploads.LoadAndDelete(id)
-	if !ok {
-		return
-	}
-	s := v.(*session)
-	go func() { // whoever appends right now ends first
-		s.mu.Lock()
-		s.gone = true
-		s.mu.Unlock()
-	}()
 }

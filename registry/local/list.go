@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -103,69 +102,54 @@ const (
 	referrersBytes = 4 << 20
 )
 
-// Referrers implements registry.Lister. Besides the manifests whose subject is d it lists the entries of the index that
-// clients without the referrers API keep at a tag named after d.
+// Referrers implements registry.Lister. Besides the manifests whose subject is d it lists those without a subject in the
+// index that clients without the referrers API keep at a tag named after d.
 func (l *Registry) Referrers(ctx context.Context, repo string, d digest.Digest, q registry.ReferrerQuery) (registry.ReferrerPage, error) {
 	n := q.N
 	if n <= 0 || n > referrersPage {
 		n = referrersPage
 	}
-	found, err := l.referrerRows(ctx, n+1, repo, q, `l.subject = $5`, string(d))
-	if err != nil {
-		return registry.ReferrerPage{}, err
-	}
 	fallback, err := l.fallbackReferrers(ctx, repo, d)
 	if err != nil {
 		return registry.ReferrerPage{}, err
 	}
-	for chunk := range slices.Chunk(fallback, 200) {
-		more, err := l.referrerRows(ctx, n+1, repo, q, `(l.subject IS NULL OR l.subject <> $5) AND l.digest IN (`+list(6, len(chunk))+`)`, append([]any{string(d)}, chunk...)...)
-		if err != nil {
-			return registry.ReferrerPage{}, err
-		}
-		found = append(found, more...)
+	which := `l.subject = $5`
+	args := []any{repo, q.After, q.ArtifactType, n + 1, string(d), n, referrersBytes}
+	if len(fallback) > 0 {
+		which = `(l.subject = $5 OR (l.subject IS NULL AND l.digest IN (` + list(len(args)+1, len(fallback)) + `)))`
+		args = append(args, fallback...)
 	}
-	slices.SortFunc(found, func(a, b ocispec.Descriptor) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
-	return cutPage(found, n), nil
-}
-
-// cutPage ends a page where it has enough entries or bytes.
-func cutPage(found []ocispec.Descriptor, n int) registry.ReferrerPage {
-	bytes := 0
-	for i, f := range found {
-		for k, v := range f.Annotations {
-			bytes += len(k) + len(v) + 8
-		}
-		bytes += 300 + len(f.ArtifactType) + len(f.MediaType)
-		if i == n || (i > 0 && bytes > referrersBytes) {
-			return registry.ReferrerPage{Manifests: found[:i], Next: string(found[i-1].Digest)}
-		}
-	}
-	return registry.ReferrerPage{Manifests: found}
-}
-
-// referrerRows reads manifests of a repository as referrers, in order of digest.
-func (l *Registry) referrerRows(ctx context.Context, n int, repo string, q registry.ReferrerQuery, where string, more ...any) ([]ocispec.Descriptor, error) {
-	var out []ocispec.Descriptor
-	args := append([]any{repo, q.After, q.ArtifactType, n}, more...)
-	err := l.db.Query(ctx, `SELECT m.digest, m.media_type, m.size, m.artifact_type, m.annotations
-		FROM manifest_link l JOIN manifest m ON m.digest = l.digest
-		WHERE l.repository_id = (SELECT id FROM repository WHERE name = $1) AND l.digest > $2 AND ($3 = '' OR m.artifact_type = $3)
-		AND `+where+` ORDER BY l.digest LIMIT $4`, args, func(scan func(...any) error) error {
-		var d ocispec.Descriptor
-		var annotations string
-		if err := scan(&d.Digest, &d.MediaType, &d.Size, &d.ArtifactType, &annotations); err != nil {
+	var page registry.ReferrerPage
+	total := 0
+	// Lengths first: annotations may have megabytes, and what does not fit into the page is not even read.
+	err = l.db.Query(ctx, `SELECT m.digest, m.media_type, m.size, m.artifact_type, m.annotations, page.total FROM (
+			SELECT digest, count(*) OVER () AS total, row_number() OVER (ORDER BY digest) AS place, sum(bytes) OVER (ORDER BY digest) AS upto FROM (
+				SELECT l.digest, octet_length(m.annotations) + 300 AS bytes FROM manifest_link l JOIN manifest m ON m.digest = l.digest
+				WHERE l.repository_id = (SELECT id FROM repository WHERE name = $1) AND l.digest > $2 AND ($3 = '' OR m.artifact_type = $3)
+				AND `+which+` ORDER BY l.digest LIMIT $4) AS found
+		) AS page JOIN manifest m ON m.digest = page.digest
+		WHERE page.place <= $6 AND (page.place = 1 OR page.upto <= $7) ORDER BY page.digest`, args,
+		func(scan func(...any) error) error {
+			r, err := scanReferrer(scan, &total)
+			page.Manifests = append(page.Manifests, r)
 			return err
-		}
-		if annotations != "" {
-			if err := json.Unmarshal([]byte(annotations), &d.Annotations); err != nil {
-				return err
-			}
-		}
-		out = append(out, d)
-		return nil
-	})
-	return out, err
+		})
+	if k := len(page.Manifests); k < total {
+		page.Next = string(page.Manifests[k-1].Digest)
+	}
+	return page, err
+}
+
+func scanReferrer(scan func(...any) error, total *int) (ocispec.Descriptor, error) {
+	var d ocispec.Descriptor
+	var annotations string
+	if err := scan(&d.Digest, &d.MediaType, &d.Size, &d.ArtifactType, &annotations, total); err != nil {
+		return d, err
+	}
+	if annotations == "" {
+		return d, nil
+	}
+	return d, json.Unmarshal([]byte(annotations), &d.Annotations)
 }
 
 // fallbackReferrers reads the index at the fallback tag of d, if there is one (distribution-spec 1.1, "Referrers Tag Schema").

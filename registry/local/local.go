@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -83,14 +84,23 @@ type Registry struct {
 	manifests *otter.Cache[linkKey, *manifestLink]
 	blobs     *otter.Cache[linkKey, *blobLink]
 	contents  *otter.Cache[string, []byte] // by key of the store
+	// epoch is part of every key, so that all that is cached, and all that is being loaded, is forgotten at once.
+	epoch atomic.Uint64
 	// uploads holds sessions by id. They are not cached but kept: two of one upload would be two writers.
 	uploads sync.Map
+	// unsettled holds the remains of uploads that ended while the database could not take it down, by id.
+	unsettled sync.Map
 }
 
 var _ registry.Registry = (*Registry)(nil)
 
 // linkKey is a repository's name and what it has: a tag or a digest.
-type linkKey struct{ repo, ref string }
+type linkKey struct {
+	repo, ref string
+	epoch     uint64
+}
+
+func (l *Registry) key(repo, ref string) linkKey { return linkKey{repo, ref, l.epoch.Load()} }
 
 // Kinds of db.Change. Keys are repository and reference, parted by a space, which neither contains.
 const (
@@ -132,7 +142,7 @@ func New(d *db.DB, store blob.Store, opt Options) (*Registry, error) {
 func (l *Registry) forget(changes []db.Change) {
 	for _, c := range changes {
 		repo, ref, _ := strings.Cut(c.Key, " ")
-		k := linkKey{repo, ref}
+		k := l.key(repo, ref)
 		switch c.Kind {
 		case changeTag:
 			if l.tags != nil {
@@ -143,7 +153,9 @@ func (l *Registry) forget(changes []db.Change) {
 		case changeBlob:
 			l.blobs.Invalidate(k)
 		case ChangeRepository, "":
-			// Rare, so everything goes instead of an index by repository being kept.
+			// Rare, so everything goes instead of an index by repository being kept. What is being loaded right
+			// now goes too: InvalidateAll alone would leave it, and only gives back the memory.
+			l.epoch.Add(1)
 			if l.tags != nil {
 				l.tags.InvalidateAll()
 			}
@@ -197,6 +209,31 @@ type repository struct {
 	id, project string
 	sparse      bool // manifests may name layers and children that are not there
 	pushed      bool // has had a manifest
+	made        bool // just now
+}
+
+// writeTries is how often a write is begun that lost its repository to somebody who deleted it.
+const writeTries = 3
+
+// write runs f in a transaction with a repository, which is made if it is not there. Nothing is locked for that: if the
+// repository is deleted at the same moment, a foreign key refuses what f writes, and f is run again with a new one.
+func (l *Registry) write(ctx context.Context, name string, f func(tx *db.Tx, r repository) error) error {
+	for try := 1; ; try++ {
+		var r repository
+		err := l.db.Write(ctx, func(tx *db.Tx) (err error) {
+			if r, err = l.repository(tx, name); err != nil {
+				return err
+			}
+			return f(tx, r)
+		})
+		if err == nil || try == writeTries || r.made || !l.db.Shared() || errors.Is(err, db.ErrUnavailable) || registry.CodeOf(err) != registry.CodeUnknown {
+			return err
+		}
+		var id string
+		if gone := l.db.QueryRow(ctx, `SELECT id FROM repository WHERE name = $1`, name).Scan(&id); id == r.id || (gone != nil && !errors.Is(gone, db.ErrNoRows)) {
+			return err
+		}
+	}
 }
 
 // repository reads a repository and makes it if it is not there. Its project has to exist.
@@ -221,6 +258,7 @@ func (l *Registry) repository(tx *db.Tx, name string) (repository, error) {
 		return r, nil
 	}
 	// Another process may make it at the same moment; then theirs is the one.
+	r.made = true
 	err = tx.QueryRow(`INSERT INTO repository (id, project_id, name, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
 		ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id`, newID(), r.project, name, tx.Now()).Scan(&r.id)
 	return r, err

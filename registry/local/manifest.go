@@ -49,7 +49,7 @@ func (l *Registry) PutManifest(ctx context.Context, repo string, put registry.Ma
 	if err != nil {
 		return nil, err
 	}
-	err = l.db.Write(ctx, func(tx *db.Tx) error { return l.putManifest(tx, repo, row, tags) })
+	err = l.write(ctx, repo, func(tx *db.Tx, r repository) error { return l.putManifest(tx, repo, r, row, tags) })
 	if err != nil {
 		return nil, err
 	}
@@ -109,11 +109,7 @@ func digests(ds []ocispec.Descriptor) []string {
 
 // putManifest is the transaction of a push. Presence is never looked up but taken: renewing a lease locks the row, so
 // nothing that the manifest refers to can go between the check and the commit.
-func (l *Registry) putManifest(tx *db.Tx, repo string, m *manifestRow, tags []string) error {
-	r, err := l.repository(tx, repo)
-	if err != nil {
-		return err
-	}
+func (l *Registry) putManifest(tx *db.Tx, repo string, r repository, m *manifestRow, tags []string) error {
 	now := tx.Now()
 	lease := now + l.opt.Lease.Microseconds()
 	needed := m.needed(r.sparse)
@@ -258,11 +254,7 @@ func (l *Registry) MountBlob(ctx context.Context, repo string, d digest.Digest, 
 		return 0, err
 	}
 	var size int64
-	err = l.db.Write(ctx, func(tx *db.Tx) error {
-		r, err := l.repository(tx, repo)
-		if err != nil {
-			return err
-		}
+	err = l.write(ctx, repo, func(tx *db.Tx, r repository) error {
 		lease := tx.Now() + l.opt.Lease.Microseconds()
 		n, err := tx.Exec(`UPDATE blob_link SET leased_until = $3 WHERE digest = $2
 			AND repository_id = (SELECT id FROM repository WHERE name = $1)`, source, string(d), lease)
@@ -275,7 +267,7 @@ func (l *Registry) MountBlob(ctx context.Context, repo string, d digest.Digest, 
 		if err := tx.QueryRow(`SELECT size FROM blob WHERE digest = $1`, string(d)).Scan(&size); err != nil {
 			return err
 		}
-		return l.linkBlob(tx, r.id, r.project, d, size, lease)
+		return linkBlob(tx, r.id, r.project, d, size, lease)
 	})
 	return size, err
 }

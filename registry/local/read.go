@@ -42,23 +42,41 @@ func cached[V any](ctx context.Context, l *Registry, c *otter.Cache[linkKey, V],
 
 // Manifest implements registry.Reader.
 func (l *Registry) Manifest(ctx context.Context, repo string, ref registry.Reference, keep bool) (*registry.Manifest, error) {
-	d := ref.Digest
-	var err error
-	if d == "" {
-		if d, err = cached(ctx, l, l.tags, linkKey{repo, ref.Tag}, l.loadTag); err != nil {
+	d, tags := ref.Digest, l.tags
+	for {
+		if ref.Digest == "" {
+			moved, err := cached(ctx, l, tags, l.key(repo, ref.Tag), l.loadTag)
+			if err == nil && moved == d {
+				err = db.ErrNoRows
+			}
+			if err != nil {
+				return nil, l.missing(ctx, repo, err, manifestUnknown(repo, ref))
+			}
+			d = moved
+		}
+		m, err := l.manifest(ctx, repo, d, keep)
+		if err == nil {
+			return &m.manifest, nil
+		}
+		// Between the two reads the tag may have moved on and the manifest it pointed at may be gone: then a reader
+		// gets the new one, which the cache may not know yet.
+		if ref.Digest != "" || !errors.Is(err, db.ErrNoRows) {
 			return nil, l.missing(ctx, repo, err, manifestUnknown(repo, ref))
 		}
+		tags = nil
 	}
-	m, err := cached(ctx, l, l.manifests, linkKey{repo, string(d)}, l.loadManifest)
-	if err != nil {
-		return nil, l.missing(ctx, repo, err, manifestUnknown(repo, ref))
-	}
-	if keep {
-		if err := l.renewManifest(ctx, repo, d, m); err != nil {
-			return nil, l.missing(ctx, repo, err, manifestUnknown(repo, ref))
+}
+
+// manifest reads a manifest by digest.
+func (l *Registry) manifest(ctx context.Context, repo string, d digest.Digest, keep bool) (*manifestLink, error) {
+	k := l.key(repo, string(d))
+	m, err := cached(ctx, l, l.manifests, k, l.loadManifest)
+	if err == nil && keep {
+		if err = l.renew(ctx, "manifest_link", repo, d, &m.lease); errors.Is(err, db.ErrNoRows) {
+			l.manifests.Invalidate(k)
 		}
 	}
-	return &m.manifest, nil
+	return m, err
 }
 
 // missing turns "no row" into what the client is told.
@@ -98,15 +116,15 @@ func (l *Registry) loadManifest(ctx context.Context, k linkKey) (*manifestLink, 
 	return v, nil
 }
 
-// renewManifest gives a manifest that a pusher looked at a new lease when more than half of the old one is over.
-func (l *Registry) renewManifest(ctx context.Context, repo string, d digest.Digest, m *manifestLink) error {
+// renew gives what a pusher looked at a new lease when more than half of the old one is over.
+func (l *Registry) renew(ctx context.Context, table, repo string, d digest.Digest, lease *atomic.Int64) error {
 	now := l.db.Micros()
-	if m.lease.Load()-now > l.opt.Lease.Microseconds()/2 {
+	if lease.Load()-now > l.opt.Lease.Microseconds()/2 {
 		return nil
 	}
 	until := now + l.opt.Lease.Microseconds()
 	err := l.db.Write(ctx, func(tx *db.Tx) error {
-		n, err := tx.Exec(`UPDATE manifest_link SET leased_until = $3 WHERE digest = $2
+		n, err := tx.Exec(`UPDATE `+table+` SET leased_until = $3 WHERE digest = $2
 			AND repository_id = (SELECT id FROM repository WHERE name = $1)`, repo, string(d), until)
 		if err == nil && n == 0 {
 			err = db.ErrNoRows
@@ -114,7 +132,7 @@ func (l *Registry) renewManifest(ctx context.Context, repo string, d digest.Dige
 		return err
 	})
 	if err == nil {
-		m.lease.Store(until)
+		lease.Store(until)
 	}
 	return err
 }
@@ -130,7 +148,7 @@ func (l *Registry) loadBlob(ctx context.Context, k linkKey) (*blobLink, error) {
 }
 
 func (l *Registry) blob(ctx context.Context, repo string, d digest.Digest) (*blobLink, error) {
-	b, err := cached(ctx, l, l.blobs, linkKey{repo, string(d)}, l.loadBlob)
+	b, err := cached(ctx, l, l.blobs, l.key(repo, string(d)), l.loadBlob)
 	if err != nil {
 		return nil, l.missing(ctx, repo, err, blobUnknown(repo, d))
 	}
@@ -143,23 +161,14 @@ func (l *Registry) StatBlob(ctx context.Context, repo string, d digest.Digest, k
 	if err != nil {
 		return 0, err
 	}
-	now := l.db.Micros()
-	if !keep || b.lease.Load()-now > l.opt.Lease.Microseconds()/2 {
-		return b.size, nil
-	}
-	until := now + l.opt.Lease.Microseconds()
-	err = l.db.Write(ctx, func(tx *db.Tx) error {
-		n, err := tx.Exec(`UPDATE blob_link SET leased_until = $3 WHERE digest = $2
-			AND repository_id = (SELECT id FROM repository WHERE name = $1)`, repo, string(d), until)
-		if err == nil && n == 0 {
-			err = blobUnknown(repo, d)
+	if keep {
+		if err := l.renew(ctx, "blob_link", repo, d, &b.lease); err != nil {
+			if errors.Is(err, db.ErrNoRows) {
+				l.blobs.Invalidate(l.key(repo, string(d)))
+			}
+			return 0, l.missing(ctx, repo, err, blobUnknown(repo, d))
 		}
-		return err
-	})
-	if err != nil {
-		return 0, err
 	}
-	b.lease.Store(until)
 	return b.size, nil
 }
 
@@ -172,7 +181,7 @@ func (l *Registry) Blob(ctx context.Context, repo string, d digest.Digest) (*reg
 	out, err := l.open(ctx, d, b)
 	if errors.Is(err, blob.ErrNotFound) {
 		// The bytes may have moved to another key since the row was cached: read it once more.
-		k := linkKey{repo, string(d)}
+		k := l.key(repo, string(d))
 		l.blobs.Invalidate(k)
 		if b, err = l.loadBlob(ctx, k); err != nil {
 			return nil, l.missing(ctx, repo, err, blobUnknown(repo, d))

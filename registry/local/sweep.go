@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core/db"
@@ -17,66 +18,114 @@ const (
 // SweepUploads ends uploads that nothing was added to for idle, or that are older than total, and gives up their bytes.
 // It returns how many.
 func (l *Registry) SweepUploads(ctx context.Context, idle, total time.Duration) (int, error) {
+	if err := l.settleAll(ctx); err != nil {
+		return 0, err
+	}
+	l.forgetIdle(idle)
 	swept := 0
-	for ctx.Err() == nil {
-		var ids []string
-		err := l.db.Write(ctx, func(tx *db.Tx) error {
-			ids = nil
+	for ctx.Err() == nil && l.db.ClockSteady() {
+		n := 0
+		err := l.db.Write(ctx, func(tx *db.Tx) (err error) {
 			now := tx.Now()
-			err := tx.Query(`DELETE FROM upload WHERE id IN (SELECT id FROM upload
-				WHERE (updated_at < $1 OR created_at < $2) AND writer_until < $3 LIMIT $4) RETURNING id`,
-				[]any{now - idle.Microseconds(), now - total.Microseconds(), now, sweepBatch}, func(scan func(...any) error) error {
-					var id string
-					err := scan(&id)
-					ids = append(ids, id)
-					return err
-				})
-			if err != nil {
-				return err
-			}
-			for _, id := range ids {
-				if err := l.discardKey(tx, id); err != nil {
-					return err
-				}
-				tx.OnCommit(func() { l.forgetUpload(id) })
-			}
-			return nil
+			// The conditions stand there twice, because on Postgres the inner ones are not looked at again when the
+			// outer statement has waited for somebody who went on with the upload.
+			n, err = l.discardUploads(tx, `DELETE FROM upload WHERE (updated_at < $1 OR created_at < $2) AND writer_until < $3
+				AND id IN (SELECT id FROM upload WHERE (updated_at < $1 OR created_at < $2) AND writer_until < $3 LIMIT $4) RETURNING id`,
+				now-idle.Microseconds(), now-total.Microseconds(), now, sweepBatch)
+			return err
 		})
-		swept += len(ids)
-		if err != nil || len(ids) < sweepBatch {
+		swept += n
+		if err != nil || n < sweepBatch {
 			return swept, err
 		}
 	}
 	return swept, ctx.Err()
 }
 
+// discardUploads ends the uploads whose rows query deletes and returns.
+func (l *Registry) discardUploads(tx *db.Tx, query string, args ...any) (int, error) {
+	var ids []string
+	err := tx.Query(query, args, func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		if err := l.discardUpload(tx, id, ""); err != nil {
+			return 0, err
+		}
+		// Whoever writes to it right now finds out when it wants to finish.
+		tx.OnCommit(func() { l.uploads.Delete(id) })
+	}
+	return len(ids), nil
+}
+
+// settleAll writes down the ends of uploads that the database did not take when they ended.
+func (l *Registry) settleAll(ctx context.Context) (err error) {
+	l.unsettled.Range(func(_, v any) bool {
+		_, err = l.settle(ctx, v.(remains))
+		return err == nil
+	})
+	return err
+}
+
+// forgetIdle lets go of sessions that this process has long not heard of: another one may have ended their uploads. What
+// they know stands in the rows. On SQLite there is no other process, and a session goes with its row.
+func (l *Registry) forgetIdle(idle time.Duration) {
+	if !l.db.Shared() {
+		return
+	}
+	before := l.db.Now().Add(-idle)
+	l.uploads.Range(func(_, v any) bool {
+		if s := v.(*session); s.mu.TryLock() {
+			if s.noted.Before(before) {
+				l.uploads.Delete(s.id)
+			}
+			s.mu.Unlock()
+		}
+		return true
+	})
+}
+
 // SweepKeys removes the bytes under keys that were given up long enough ago, and returns how many. A key is never used
-// twice, so removing one late, or twice, harms nothing.
+// twice, so removing one late, or twice, harms nothing. What cannot be removed is left for the next time.
 func (l *Registry) SweepKeys(ctx context.Context) (int, error) {
+	if err := l.settleAll(ctx); err != nil {
+		return 0, err
+	}
 	swept := 0
+	var failed []error
+	var after int64 // the last key that was looked at, and when it was due
+	var last string
 	for ctx.Err() == nil && l.db.ClockSteady() {
 		var keys []string
-		err := l.db.Query(ctx, `SELECT key FROM garbage_key WHERE delete_after < $1 ORDER BY delete_after LIMIT $2`,
-			[]any{l.db.Micros(), sweepBatch}, func(scan func(...any) error) error {
-				var k string
-				err := scan(&k)
-				keys = append(keys, k)
+		// A key that a blob has got into the table by somebody's mistake: it must cost a file, not an image.
+		err := l.db.Query(ctx, `SELECT key, delete_after FROM garbage_key WHERE delete_after < $1 AND (delete_after, key) > ($2, $3)
+			AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.key = garbage_key.key) ORDER BY delete_after, key LIMIT $4`,
+			[]any{l.db.Micros(), after, last, sweepBatch}, func(scan func(...any) error) error {
+				err := scan(&last, &after)
+				keys = append(keys, last)
 				return err
 			})
 		if err != nil {
-			return swept, err
+			return swept, errors.Join(append(failed, err)...)
 		}
 		for _, k := range keys {
 			if err := l.sweepKey(ctx, k); err != nil {
-				return swept, err
+				failed = append(failed, err)
+			} else {
+				swept++
 			}
-			swept++
 		}
-		if len(keys) < sweepBatch {
-			return swept, nil
+		if len(keys) < sweepBatch || len(failed) >= sweepBatch {
+			break
 		}
 	}
-	return swept, ctx.Err()
+	return swept, errors.Join(append(failed, ctx.Err())...)
 }
 
 func (l *Registry) sweepKey(ctx context.Context, key string) error {

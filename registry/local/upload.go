@@ -92,6 +92,9 @@ func (l *Registry) FinishUpload(ctx context.Context, repo, id string, at int64, 
 			err = errors.Join(err, l.close(ctx, s, w))
 		}
 	}
+	if err == nil && ctx.Err() != nil {
+		err = errors.Join(ctx.Err(), l.close(ctx, s, w))
+	}
 	if err != nil {
 		_ = l.release(ctx, s) // the first error is the one to tell; an unreleased claim ends by itself
 		return 0, l.storeError(err)

@@ -94,13 +94,13 @@ func (w *worker) work(running context.Context) {
 
 // expect reports answers that a hub in good health does not give. One that was killed during the request gives none; a
 // hub that is up has none but these and 429. started is the epoch in which the request began.
-func (w *worker) expect(started int64, what string, a answer, statuses ...int) {
-	now, _ := w.hub.up()
+func (r *run) expect(started int64, what string, a answer, statuses ...int) {
+	now, _ := r.hub.up()
 	switch {
 	case slices.Contains(statuses, a.status), a.status == http.StatusTooManyRequests:
 	case a.status == 0 && (now != started || started%2 == 0):
 	default:
-		w.violation("%s: %v", what, a)
+		r.violation("%s: %v", what, a)
 	}
 }
 

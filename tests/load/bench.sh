@@ -47,7 +47,7 @@ regbench() { "$work/regbench" "$1" -out "$results" "${@:2}"; }
 sizes=()
 if [ -n "$quick" ]; then sizes=(-runs 1 -dur 2s -images 100 -size $((256 << 20))); fi
 
-reads=tag-get,tag-head,digest-get,blob-1k,blob-1m,blob-256m
+reads=tag-get,tag-head,digest-get,blob-1k,blob-1m,blob-256m,blob-256m-x8
 pushes=push-small,push-put,push-patch,push-chunk
 # suite LABEL TESTS [FLAG...]: a test that fails stands below the table; the others go on.
 suite() {

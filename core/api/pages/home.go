@@ -35,7 +35,7 @@ type homePage struct {
 	T                      homeText
 }
 
-type homeText struct{ Lead, Address, Login, LoginNote, Push, Pull, Plain, More, Docs string }
+type homeText struct{ Lead, Address, Login, LoginNote, Push, Pull, Plain, Project, More, Docs string }
 
 // ServeHTTP answers with the page, in the language the browser asks for.
 func (h *Home) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +87,7 @@ func prefersChinese(header string) bool {
 func english() homeText {
 	return homeText{
 		Lead:    "A registry for container images, charts and other OCI artifacts, with projects, people, robots and an audit trail.",
-		Address: "Address of this hub:", Login: "Log in", Push: "Push", Pull: "Pull", More: "More",
+		Address: "Address of this hub:", Login: "Log in", Push: "Push", Pull: "Pull", Project: "A project of your own", More: "More",
 		LoginNote: "On a new hub the user is admin; the first start wrote the password to the file admin-secret in the data directory.",
 		Plain:     "This hub is reached without TLS: docker asks for its address in “insecure-registries” of /etc/docker/daemon.json.",
 		Docs:      "Documentation of the API",
@@ -97,7 +97,7 @@ func english() homeText {
 func chinese() homeText {
 	return homeText{
 		Lead:    "容器镜像、Helm Chart 及其他 OCI 制品的仓库，带有项目、成员、机器人账号和审计记录。",
-		Address: "本站地址：", Login: "登录", Push: "推送", Pull: "拉取", More: "更多",
+		Address: "本站地址：", Login: "登录", Push: "推送", Pull: "拉取", Project: "创建自己的项目", More: "更多",
 		LoginNote: "新安装的站点用户名为 admin，密码在首次启动时写入数据目录下的 admin-secret 文件。",
 		Plain:     "当前访问未使用 TLS：请在 /etc/docker/daemon.json 的 insecure-registries 中加入本站地址。",
 		Docs:      "API 文档",

@@ -24,7 +24,7 @@ regbench report  FILE.jsonl...                                        every figu
 `
 
 const (
-	readTests = "tag-get,tag-head,digest-get,blob-1k,blob-1m,blob-256m"
+	readTests = "tag-get,tag-head,digest-get,blob-1k,blob-1m,blob-256m,blob-256m-x8"
 	pushTests = "push-small,push-put,push-patch,push-chunk"
 )
 

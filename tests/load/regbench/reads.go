@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -16,6 +17,7 @@ func (b *bench) read(test string) error {
 	path, ok := map[string]string{
 		"tag-get": "/manifests/latest", "tag-head": "/manifests/latest", "digest-get": "/manifests/" + digestOf(s.manifest),
 		"blob-1k": "/blobs/" + digestOf(s.b1k), "blob-1m": "/blobs/" + digestOf(s.b1m), "blob-256m": "/blobs/" + s.bigDigest,
+		"blob-256m-x8": "/blobs/" + s.bigDigest,
 	}[test]
 	if !ok {
 		return errors.New("there is no such test")
@@ -43,14 +45,11 @@ func (b *bench) read(test string) error {
 		case "tag-head":
 			send = b.pids.bare
 		case "blob-256m":
-			send = nil
+			send = b.curl
+		case "blob-256m-x8":
+			l.conns = 8
 		}
-		var m map[string]float64
-		if send != nil {
-			m, err = send(b.ctx, l)
-		} else {
-			m, err = b.curl(l, 4)
-		}
+		m, err := send(b.ctx, l)
 		if err != nil {
 			return err
 		}
@@ -86,18 +85,21 @@ func (b *bench) headers(c *client, scope string) ([]string, error) {
 	return []string{"Authorization: " + a}, nil
 }
 
-// curl downloads the big blob n times in turn.
-func (b *bench) curl(l load, n int) (map[string]float64, error) {
+// downloads is how many downloads of the big blob one run has.
+const downloads = 6
+
+// curl downloads in turn.
+func (b *bench) curl(ctx context.Context, l load) (map[string]float64, error) {
 	args := []string{"-sS", "-f"}
 	for _, h := range l.headers {
 		args = append(args, "-H", h)
 	}
-	for range n {
+	for range downloads {
 		args = append(args, "-o", "/dev/null", l.target)
 	}
 	m := b.pids.begin()
-	if out, err := exec.CommandContext(b.ctx, "curl", args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "curl", args...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("curl: %w: %s", err, out)
 	}
-	return m.end(float64(n), float64(n)*big256), nil
+	return m.end(downloads, downloads*big256), nil
 }

@@ -22,6 +22,7 @@ var targets = []row{
 	{name: "GET blob 1 KiB (from memory), us", test: "blob-1k", figure: "cpu_us_op", scale: 1, target: 25},
 	{name: "GET blob 1 MiB, us", test: "blob-1m", figure: "cpu_us_op", scale: 1, target: 200},
 	{name: "GET blob 256 MiB, s/GB", test: "blob-256m", figure: "cpu_s_gb", scale: 1, target: 0.33},
+	{name: "- 8 at once, s/GB", test: "blob-256m-x8", figure: "cpu_s_gb", scale: 1, target: 0.33},
 	{name: "push of a small image, ms", test: "push-small", figure: "cpu_us_op", scale: 1e-3, target: 4},
 	{name: "- on Postgres, which is counted, ms", test: "push-small@postgres", figure: "cpu_us_op", scale: 1e-3, target: 8},
 	{name: "1 GiB in one PUT, user s/GB", test: "push-put", figure: "user_s_gb", scale: 1, target: 0.60, floor: "sha256"},

@@ -1,0 +1,352 @@
+package attack
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hallmarkhub/hallmark/core/db"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, stop := range atEnd.take() {
+		if err := stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "FAIL:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// ends is what has to be done when all tests are over.
+type ends struct {
+	mu   sync.Mutex
+	todo []func() error
+}
+
+var atEnd ends
+
+func (e *ends) add(f func() error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.todo = append(e.todo, f)
+}
+
+func (e *ends) take() []func() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.todo
+}
+
+// hubs are the hubs that the tests of one file share: one for each database, started when it is first asked for.
+type hubs struct {
+	settings []string // HALLMARK_..=..
+	unset    []string // settings that a hub otherwise gets from here
+	mu       sync.Mutex
+	running  map[string]*hub
+}
+
+func newHubs(settings ...string) *hubs { return &hubs{settings: settings, running: map[string]*hub{}} }
+
+// on runs f against a hub on each database.
+func (g *hubs) on(t *testing.T, f func(t *testing.T, h *hub)) {
+	t.Run("sqlite", func(t *testing.T) { f(t, g.get(t, "sqlite")) })
+	t.Run("postgres", func(t *testing.T) {
+		if os.Getenv("HALLMARK_TEST_POSTGRES") == "" {
+			const how = "HALLMARK_TEST_POSTGRES is not set; `make test` starts a server and sets it"
+			if os.Getenv("CI") != "" {
+				t.Fatal(how)
+			}
+			t.Skip(how)
+		}
+		f(t, g.get(t, "postgres"))
+	})
+}
+
+func (g *hubs) get(t *testing.T, database string) *hub {
+	t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h := g.running[database]
+	if h == nil {
+		h = startHub(t, database, g.settings, g.unset)
+		g.running[database] = h
+	}
+	return h
+}
+
+// hub is a running hub.
+type hub struct {
+	database string
+	dir      string // its data directory
+	dbURL    string
+	addr     string // host:port of the public listener
+	internal string
+	password string // of admin
+	cmd      *exec.Cmd
+	done     chan struct{}
+	err      error // valid once done is closed
+	log      *record
+	secrets  *secrets
+	clean    []func() error
+}
+
+// record keeps what a process writes.
+type record struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.String()
+}
+
+// secrets are texts that may never be seen where people or other programs look.
+type secrets struct {
+	mu  sync.Mutex
+	all map[string]string // secret: what it is
+}
+
+func (s *secrets) add(what, secret string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all[secret] = what
+	return secret
+}
+
+// in tells which of the secrets are in a text.
+func (s *secrets) in(where, text string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for secret, what := range s.all {
+		if strings.Contains(text, secret) {
+			return fmt.Errorf("%s tells %s", where, what)
+		}
+	}
+	return nil
+}
+
+func binary(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("HALLMARK_BIN")
+	if path == "" {
+		path = filepath.Join("..", "..", "bin", "hallmark")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v: run `make build`, or name the binary in HALLMARK_BIN", err)
+	}
+	return path
+}
+
+var readyLine = regexp.MustCompile(`(?m)^Hallmark is ready at https?://(\S+)$`)
+
+// startHub starts a hub on fresh data. It ends when all tests are over.
+func startHub(t testing.TB, database string, settings, unset []string) *hub {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hallmark-attack-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hub{database: database, dir: dir, done: make(chan struct{}), log: &record{}, internal: freeAddress(t),
+		secrets: &secrets{all: map[string]string{}}}
+	h.password = h.secrets.add("the administrator's password", random(18))
+	env := map[string]string{
+		"PATH": os.Getenv("PATH"), "HOME": dir, "HALLMARK_DATA": dir, "HALLMARK_LISTEN": "127.0.0.1:0",
+		"HALLMARK_INTERNAL_LISTEN": h.internal, "HALLMARK_ADMIN_PASSWORD": h.password,
+		"HALLMARK_LOG_LEVEL": "debug", "HALLMARK_LOG_FORMAT": "json", "HALLMARK_ACCESS_LOG": "all",
+		"HALLMARK_MASTER_KEY": h.secrets.add("the master key", base64.StdEncoding.EncodeToString(randomBytes(32))),
+	}
+	h.dbURL = "sqlite://" + filepath.Join(dir, "hallmark.db")
+	if database == "postgres" {
+		h.dbURL = h.schema(t)
+	}
+	env["HALLMARK_DB"] = h.dbURL
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		env[name] = value
+	}
+	for _, name := range unset {
+		delete(env, name)
+	}
+	h.cmd = exec.Command(binary(t), "serve")
+	for name, value := range env {
+		h.cmd.Env = append(h.cmd.Env, name+"="+value)
+	}
+	h.cmd.Dir = dir
+	out := &record{}
+	h.cmd.Stdout, h.cmd.Stderr = out, h.log
+	dieWithParent(h.cmd)
+	if err := h.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		h.err = h.cmd.Wait()
+		close(h.done)
+	}()
+	atEnd.add(h.stop)
+	eventually(t, "the hub to be ready", 30*time.Second, func() error {
+		select {
+		case <-h.done:
+			t.Fatalf("the hub ended: %v\n%s", h.err, h.log)
+		default:
+		}
+		m := readyLine.FindStringSubmatch(out.String())
+		if m == nil {
+			return fmt.Errorf("it says: %s%s", out, h.log)
+		}
+		h.addr = m[1]
+		return nil
+	})
+	return h
+}
+
+// stop ends a hub and looks whether it has told any of the secrets that it was given or has made. Only its own process
+// is signalled: others may run hubs on this machine.
+func (h *hub) stop() error {
+	_ = h.cmd.Process.Signal(syscall.SIGTERM)
+	var err error
+	select {
+	case <-h.done:
+		if h.err != nil {
+			err = fmt.Errorf("the hub on %s ended with %w", h.database, h.err)
+		}
+	case <-time.After(35 * time.Second):
+		_ = h.cmd.Process.Kill()
+		<-h.done
+		err = fmt.Errorf("the hub on %s did not end within 35 s of SIGTERM", h.database)
+	}
+	text := h.log.String()
+	if e := h.secrets.in("V-45: the log on "+h.database, text); e != nil && err == nil {
+		err = e
+	}
+	for _, bad := range []string{"panic:", "fatal error:", "DATA RACE", "goroutine "} {
+		if i := strings.Index(text, bad); i >= 0 && err == nil {
+			err = fmt.Errorf("the log on %s has: %s", h.database, text[i:min(len(text), i+3000)])
+		}
+	}
+	for _, f := range h.clean {
+		if e := f(); e != nil && err == nil {
+			err = e
+		}
+	}
+	if e := os.RemoveAll(h.dir); e != nil && err == nil {
+		err = e
+	}
+	return err
+}
+
+// schema makes a schema of its own in the test server and returns its address.
+func (h *hub) schema(t testing.TB) string {
+	t.Helper()
+	base := os.Getenv("HALLMARK_TEST_POSTGRES")
+	admin, err := db.Open(t.Context(), base, db.Options{MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "a" + hex.EncodeToString(randomBytes(8))
+	if _, err := admin.Pool().Exec(`CREATE SCHEMA ` + name); err != nil {
+		t.Fatal(err)
+	}
+	h.clean = append(h.clean, func() error {
+		defer admin.Close()
+		_, err := admin.Pool().Exec(`DROP SCHEMA ` + name + ` CASCADE`)
+		return err
+	})
+	sep := "?"
+	if strings.Contains(base, "?") {
+		sep = "&"
+	}
+	return base + sep + "search_path=" + name
+}
+
+// open opens the hub's database beside the hub.
+func (h *hub) open(t testing.TB) *db.DB {
+	t.Helper()
+	d, err := db.Open(t.Context(), h.dbURL, db.Options{MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// files reads everything in the data directory.
+func (h *hub) files(t testing.TB, f func(name string, content []byte)) {
+	t.Helper()
+	err := filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err == nil {
+			f(path, b)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
+}
+
+// random is n random bytes as text that may stand in names.
+func random(n int) string { return hex.EncodeToString(randomBytes(n)) }
+
+// eventually is the only place that waits for something without an event to wait on.
+func eventually(t testing.TB, what string, timeout time.Duration, check func() error) time.Duration {
+	t.Helper()
+	began := time.Now()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return time.Since(began)
+		}
+		if time.Since(began) > timeout {
+			t.Fatalf("waited %s for %s: %v", timeout, what, err)
+		}
+		<-tick.C
+	}
+}

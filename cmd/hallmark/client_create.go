@@ -52,6 +52,7 @@ type (
 		Baseline    *string `json:"baseline,omitempty"`
 		Description *string `json:"description,omitempty"`
 		Quota       *int64  `json:"quota_bytes,omitempty"`
+		Sparse      bool    `json:"sparse_indexes,omitempty"`
 	}
 	userBody struct {
 		Username    string  `json:"username"`
@@ -81,12 +82,12 @@ type (
 )
 
 func (c *cli) createProject() *cobra.Command {
-	var public bool
+	var public, sparse bool
 	var baseline, description string
 	var quota int64
 	cmd := c.creator("project NAME", "Make a project, which you own", "  hallmark create project team --description 'Our team'",
 		func(ctx context.Context, cl *client.Client, name string) error {
-			body := projectBody{Name: name, Visibility: "private", Baseline: given(baseline), Description: given(description)}
+			body := projectBody{Name: name, Visibility: "private", Baseline: given(baseline), Description: given(description), Sparse: sparse}
 			if public {
 				body.Visibility = "public"
 			}
@@ -100,6 +101,7 @@ func (c *cli) createProject() *cobra.Command {
 			return c.made("project", name, a)
 		})
 	cmd.Flags().BoolVar(&public, "public", false, "everybody may pull")
+	cmd.Flags().BoolVar(&sparse, "sparse-indexes", false, "manifests may be pushed without their layers or children")
 	cmd.Flags().StringVar(&baseline, "baseline", "", "enforce, warn or off")
 	cmd.Flags().StringVar(&description, "description", "", "what it is for")
 	cmd.Flags().Int64Var(&quota, "quota-bytes", 0, "how much it may hold; administrators only")

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
-	"os"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -21,23 +21,18 @@ import (
 // a hub opened for this one command.
 type connectHub func(ctx context.Context) (cl *client.Client, done func(), err error)
 
-// socketClient reaches the hub that runs through its socket. errNoHub says that there is none.
-func socketClient(path string) (*client.Client, error) {
-	conn, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errNoHub(path)
+// socketClient reaches the hub that runs through its socket. An error that is syscall.ECONNREFUSED says that none runs: there
+// is no socket, or one that a hub left behind when it was killed.
+func socketClient(ctx context.Context, path string) (*client.Client, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("no hub is running here: nobody answers at %s: %w", path, syscall.ECONNREFUSED)
+	case err != nil:
+		return nil, fmt.Errorf("the socket of the hub cannot be opened; it is for the user the hub runs as: %w", err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if conn.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("%s is no socket: is this the data directory of a hub?", path)
-	}
-	return client.Socket(path), nil
-}
-
-func errNoHub(path string) error {
-	return fmt.Errorf("no hub is running here: there is no %s: %w", path, syscall.ECONNREFUSED)
+	return client.Socket(path), conn.Close()
 }
 
 // serverCommands are the commands of a hub's operator that the admin API does: they need no password, but access to the

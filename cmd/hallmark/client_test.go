@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -333,7 +336,29 @@ func TestServerCommands(t *testing.T) {
 	if out := s.must("", "get", "audit", "--filter", "action=user.create", "--filter", "actor=local operator"); !strings.Contains(out, "carol") {
 		t.Error(out)
 	}
-	if _, err := socketClient(filepath.Join(t.TempDir(), "hallmark.sock")); err == nil || !strings.Contains(err.Error(), "no hub is running") {
+}
+
+func TestSocketClient(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hallmark.sock")
+	if _, err := socketClient(t.Context(), path); !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), "no hub is running") {
+		t.Error(err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `[]`) })}
+	go srv.Serve(l)
+	cl, err := socketClient(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := cl.Call(t.Context(), "GET", "/users", nil, ""); err != nil || string(a.Body) != "[]" {
+		t.Error(a, err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	srv.Close()
+	if _, err := socketClient(t.Context(), path); !errors.Is(err, syscall.ECONNREFUSED) { // left behind
 		t.Error(err)
 	}
 }

@@ -172,7 +172,7 @@ func (h *hub) blobsHealthy() error {
 func (h *hub) rest(loc *local.Registry, cursorKey []byte) (http.Handler, error) {
 	a, err := api.New(api.Options{
 		Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Unlink: loc.DeleteRepository,
-		Health: h.health, CursorKey: cursorKey, PublicURL: h.cfg.String("public_url"), Version: version(), Log: h.log,
+		Health: h.health, Baseline: core.Baseline(h.cfg.String("baseline")), CursorKey: cursorKey, PublicURL: h.cfg.String("public_url"), Version: version(), Log: h.log,
 	})
 	if err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ func (p *program) root() *cobra.Command {
 		c.GroupID = "server"
 		root.AddCommand(c)
 	}
-	for _, c := range p.clientCommands() {
+	for _, c := range clientCommands(p.getenv, p.stdin, p.stdout, p.stderr) {
 		c.GroupID = "client"
 		root.AddCommand(c)
 	}

@@ -42,8 +42,9 @@ type Options struct {
 	// Health tells how the parts of the hub are; nil: only the database is asked.
 	Health func(ctx context.Context) []Part
 
-	CursorKey       []byte // 32 bytes, the same on every replica
-	PublicURL       string // HALLMARK_PUBLIC_URL, or ""
+	Baseline        core.Baseline // of projects that name none; "" is enforce
+	CursorKey       []byte        // 32 bytes, the same on every replica
+	PublicURL       string        // HALLMARK_PUBLIC_URL, or ""
 	Version, Commit string
 	Timeout         time.Duration // 0: DefaultTimeout
 	Log             *slog.Logger  // nil: nothing is logged
@@ -66,6 +67,7 @@ type API struct {
 	spec        *spec.Document
 	docs        *pages.Docs
 	home        *pages.Home
+	baseline    core.Baseline
 	version     string
 	commit      string
 	timeout     time.Duration
@@ -75,7 +77,7 @@ type API struct {
 func New(opt Options) (*API, error) {
 	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, unlink: opt.Unlink,
 		health: opt.Health, proxies: opt.Auth.Proxies(), cursors: web.NewCursors(opt.CursorKey), rules: rules(),
-		version: opt.Version, commit: opt.Commit, timeout: opt.Timeout,
+		baseline: opt.Baseline, version: opt.Version, commit: opt.Commit, timeout: opt.Timeout,
 		errors: web.Errors{Log: opt.Log, Challenge: `Bearer realm="Hallmark API"`}}
 	if a.timeout == 0 {
 		a.timeout = DefaultTimeout

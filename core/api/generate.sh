@@ -10,4 +10,4 @@ if [ "${1:-}" = -check ]; then
   diff -q "$fresh" api.gen.go >/dev/null || { echo "core/api/api.gen.go is not what openapi.yaml makes: run core/api/generate.sh" >&2; exit 1; }
   exit 0
 fi
-"$tool" -config oapi-codegen.yaml openapi.yaml
+"$tool" -config oapi-codegen.yaml -o api.gen.go openapi.yaml

@@ -21,7 +21,11 @@ func (a *API) CreateProject(ctx context.Context, r CreateProjectRequestObject) (
 			return nil, err
 		}
 	}
-	n := store.NewProject{Name: r.Body.Name, Visibility: core.Visibility(r.Body.Visibility), Baseline: core.Baseline(text(r.Body.Baseline)),
+	baseline := core.Baseline(text(r.Body.Baseline))
+	if baseline == "" {
+		baseline = a.baseline
+	}
+	n := store.NewProject{Name: r.Body.Name, Visibility: core.Visibility(r.Body.Visibility), Baseline: baseline,
 		Description: text(r.Body.Description)}
 	if r.Body.QuotaBytes != nil {
 		n.QuotaBytes = *r.Body.QuotaBytes

@@ -107,7 +107,6 @@ func TestV16ManifestBombs(t *testing.T) {
 			put("10,001 annotations", typeManifest, annotations(10_001), 400)
 			put("300,000 annotations", typeManifest, annotations(300_000), 400)
 			put("members that mean nothing", typeManifest, with(`"x":[`+strings.Repeat("0,", 1_500_000)+`0]`), 400)
-			put("one long number", typeManifest, with(`"x":`+strings.Repeat("9", 3_000_000)), 400)
 		})
 	})
 }

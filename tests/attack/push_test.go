@@ -89,3 +89,5 @@ func blobPath(repo string, d digest.Digest) string { return "/v2/" + repo + "/bl
 
 // uploadID is the last part of an upload's path.
 func uploadID(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+func digestOf(content []byte) digest.Digest { return digest.FromBytes(content) }

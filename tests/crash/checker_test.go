@@ -45,6 +45,9 @@ func oneHistory(t *testing.T, seed uint64) {
 	for i := range sharedLayers {
 		r.shared = append(r.shared, newBlob(fmt.Sprintf("seed %d shared %d", seed, i), 500+i*i*2500))
 	}
+	for i := range looseLayers {
+		r.loose = append(r.loose, newBlob(fmt.Sprintf("seed %d loose %d", seed, i), 2000))
+	}
 	h.start()
 	began := time.Now()
 	running, stop := context.WithCancel(context.Background())

@@ -35,6 +35,7 @@ func (s *slowly) Read(p []byte) (int, error) {
 // TestF27Drain asks the hub to end while a hundred clients are uploading slowly and one is in the middle of pushing a
 // manifest. All of them get what they came for, nobody new is let in, and the hub ends well and in time.
 func TestF27Drain(t *testing.T) {
+	t.Parallel()
 	const uploads = 100
 	h := newHub(t)
 	h.env = append(h.env, "HALLMARK_LIMITS_UPLOADS_PER_PRINCIPAL=1000")
@@ -129,6 +130,7 @@ func halfPush(t *testing.T, h *hub, m manifest, tag string) func() string {
 // TestF27Stalled asks the hub to end while a client has stopped in the middle of an upload: it is not waited for longer
 // than it takes to drain, and it can go on with its upload afterwards.
 func TestF27Stalled(t *testing.T) {
+	t.Parallel() // it waits for half a minute
 	h := newHub(t)
 	h.start()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -172,6 +172,22 @@ func (h *history) registers(kind string) []string {
 	return out
 }
 
+// happened is how many writes of a value to registers of a kind certainly happened, and how many may have.
+func (h *history) happened(kind, value string) (least, most int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for r, ws := range h.regs {
+		for _, w := range ws {
+			if strings.HasPrefix(r, kind+" ") && w.value == value && w.verdict != refused {
+				if most++; w.verdict == acked {
+					least++
+				}
+			}
+		}
+	}
+	return least, most
+}
+
 // tell is the story of a register, for messages.
 func (h *history) tell(register string) string {
 	h.mu.Lock()

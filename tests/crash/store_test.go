@@ -88,7 +88,18 @@ func (i *inside) set(query string) map[string]bool {
 
 // auditStore looks into the store of a hub that is down: the database is sound, its rows agree with each other, and each
 // blob's bytes are on the disk.
-func (r *run) auditStore() { r.hub.auditStore(r.violation) }
+func (r *run) auditStore() {
+	r.t.Helper()
+	r.hub.auditStore(r.violation)
+	in := r.hub.inside()
+	defer in.close()
+	for action, value := range map[string]string{"manifest.push": here, "manifest.delete": absent} {
+		least, most := r.history.happened("manifest", value)
+		if n := in.count(`SELECT count(*) FROM audit WHERE action = '` + action + `'`); n < least || n > most {
+			r.violation("I12: the audit has %d rows of %s; %d were acknowledged, %d asked for", n, action, least, most)
+		}
+	}
+}
 
 func (h *hub) auditStore(violation func(string, ...any)) {
 	h.t.Helper()

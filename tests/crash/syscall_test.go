@@ -20,41 +20,37 @@ const pointsShort = 40
 // third .. system call of that. Whatever it had acknowledged is there afterwards, the rest is there whole or not at
 // all, the client can go on, and in the end nothing is left on the disk that belongs to nobody.
 func TestF01KillAtEachSyscall(t *testing.T) {
-	s := &sweep{t: t}
-	calls := s.point(0, true)
-	t.Logf("a push makes %d calls that count:\n%s", len(calls), summary(calls))
+	s := &sweep{}
+	var calls []string
+	t.Run("none", func(t *testing.T) {
+		calls = s.point(t, 0, true)
+		t.Logf("a push makes %d calls that count:\n%s", len(calls), summary(calls))
+	})
 	if len(calls) < 20 || !slices.ContainsFunc(calls, isSync) {
 		t.Fatalf("the tracer does not see what a push does: %v", calls)
 	}
-	points := choose(calls, long(t))
-	killed := map[string]int{}
-	for _, n := range points {
+	killed, points := map[string]int{}, 0
+	for _, n := range choose(calls, long(t)) {
 		for _, resume := range []bool{true, false} {
 			if !resume && page(calls[n-1]) && !long(t) {
 				continue // for the upload all pages of the database are alike
 			}
-			before := s.point(n, resume)
-			if len(before) > 0 {
-				killed[kind(before[len(before)-1])]++
+			t.Run(fmt.Sprintf("call=%d/resume=%v", n, resume), func(t *testing.T) {
+				before := s.point(t, n, resume)
+				if points++; len(before) > 0 {
+					killed[kind(before[len(before)-1])]++
+				}
+				if t.Failed() {
+					s.failures++
+					t.Logf("killed after these calls and before the last of them had done anything:\n  %s", strings.Join(before[max(0, len(before)-12):], "\n  "))
+				}
+			})
+			if s.failures == 3 {
+				t.Fatal("that is enough")
 			}
-			s.report(n, resume, before)
 		}
 	}
-	t.Logf("killed at %d calls: %v; %d pushes survived", len(points), killed, s.survived)
-}
-
-// report tells what a point has broken.
-func (s *sweep) report(n int, resume bool, calls []string) {
-	s.t.Helper()
-	if len(s.broken) == 0 {
-		return
-	}
-	s.t.Errorf("killed at call %d, resume=%v, after these calls and before the last of them had done anything:\n  %s\n%s",
-		n, resume, strings.Join(calls[max(0, len(calls)-12):], "\n  "), strings.Join(s.broken, "\n"))
-	s.broken = nil
-	if s.failures++; s.failures == 3 {
-		s.t.Fatal("that is enough")
-	}
+	t.Logf("killed %d times, at %v; %d pushes survived", points, killed, s.survived)
 }
 
 // page says that a call writes one page of the database.
@@ -116,32 +112,28 @@ func choose(calls []string, all bool) []int {
 
 // sweep is the series of hubs that die.
 type sweep struct {
-	t        *testing.T
-	broken   []string
-	failures int
-	survived int // pushes that ended before their point came
-}
-
-func (s *sweep) breaks(format string, args ...any) {
-	s.broken = append(s.broken, fmt.Sprintf(format, args...))
+	*testing.T             // of the present point
+	failures, survived int // points, and pushes that ended before their point came
 }
 
 // point runs one push on a new hub that is killed at its n-th call, looks at what is left and returns the calls that
 // were made. Then the client goes on with its upload, or begins a new one.
-func (s *sweep) point(n int, resume bool) []string {
-	h := newHub(s.t)
+func (s *sweep) point(t *testing.T, n int, resume bool) []string {
+	t.Helper()
+	s.T = t
+	h := newHub(t)
 	defer h.close()
 	x := h.startTraced()
 	ctx := context.Background()
 	c := newClient(h)
 	const repo = "library/sweep"
 	if a := c.do(ctx, http.MethodGet, "/v2/", nil); a.status != http.StatusOK { // the password is checked once
-		s.t.Fatalf("GET /v2/: %v", a)
+		s.Fatalf("GET /v2/: %v", a)
 	}
 	x.quiet()
 	layer := newBlob("sweep", 300_000)
 	m := newArtifact(layer) // one blob, and the directories of the store are new
-	x.arm(s.t, n)
+	x.arm(t, n)
 	location, started := c.startUpload(ctx, repo)
 	var put, tagged answer
 	if location != "" {
@@ -152,7 +144,7 @@ func (s *sweep) point(n int, resume bool) []string {
 	}
 	for what, a := range map[string]answer{"POST": started, "PUT blob": put, "PUT manifest": tagged} {
 		if a.status >= 300 {
-			s.breaks("%s: %v", what, a)
+			s.Errorf("%s: %v", what, a)
 		}
 	}
 	if tagged.status == http.StatusCreated && !h.proc.ended() {
@@ -171,8 +163,8 @@ func (s *sweep) point(n int, resume bool) []string {
 	}
 	s.goOn(ctx, c, repo, location, layer, m)
 	h.stop()
-	h.auditStore(s.breaks)
-	h.auditAged(s.breaks)
+	h.auditStore(s.Errorf)
+	h.auditAged(s.Errorf)
 	return calls
 }
 
@@ -183,7 +175,7 @@ func (s *sweep) blobLeft(ctx context.Context, c *client, repo string, b blob, pu
 	case a.status == http.StatusOK && a.is(b.digest):
 	case a.status == http.StatusNotFound && put.status != http.StatusCreated:
 	default:
-		s.breaks("I1: the blob's PUT said %v, after the restart it is %v", put, a)
+		s.Errorf("I1: the blob's PUT said %v, after the restart it is %v", put, a)
 	}
 }
 
@@ -193,11 +185,11 @@ func (s *sweep) manifestLeft(ctx context.Context, c *client, repo string, m mani
 		switch {
 		case a.status == http.StatusOK && a.is(m.digest):
 			if err := c.pull(ctx, repo, ref); err != nil {
-				s.breaks("I3: %v", err)
+				s.Errorf("I3: %v", err)
 			}
 		case a.status == http.StatusNotFound && put.status != http.StatusCreated:
 		default:
-			s.breaks("I1: the manifest's PUT said %v, after the restart %s is %v", put, ref, a)
+			s.Errorf("I1: the manifest's PUT said %v, after the restart %s is %v", put, ref, a)
 		}
 	}
 }
@@ -214,27 +206,27 @@ func (s *sweep) goOn(ctx context.Context, c *client, repo, location string, b bl
 		case a.status == http.StatusNoContent:
 			from := offset(a)
 			if from > b.size {
-				s.breaks("the upload has %d bytes of %d", from, b.size)
+				s.Errorf("the upload has %d bytes of %d", from, b.size)
 				return
 			}
 			a = c.finishUpload(ctx, location, b.bytes()[from:], b.digest)
 		case a.status == http.StatusNotFound && location != "":
-			s.breaks("the upload is gone, and the blob is not there")
+			s.Errorf("the upload is gone, and the blob is not there")
 			fallthrough
 		default:
 			a = c.putBlob(ctx, repo, b)
 		}
 		if a.status != http.StatusCreated {
-			s.breaks("going on with the upload: %v", a)
+			s.Errorf("going on with the upload: %v", a)
 			return
 		}
 	}
 	if a := c.putManifest(ctx, repo, "t", m); a.status != http.StatusCreated {
-		s.breaks("pushing the manifest again: %v", a)
+		s.Errorf("pushing the manifest again: %v", a)
 		return
 	}
 	if err := c.pull(ctx, repo, "t"); err != nil {
-		s.breaks("I1: %v", err)
+		s.Errorf("I1: %v", err)
 	}
 }
 

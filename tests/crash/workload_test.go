@@ -19,6 +19,7 @@ type run struct {
 	hub     *hub
 	history *history
 	shared  []blob // layers that many images have
+	loose   []blob // layers that are deleted as soon as they can be
 	stop    context.CancelFunc
 
 	mu         sync.Mutex
@@ -28,7 +29,8 @@ type run struct {
 const (
 	repositories = 3
 	tags         = 4
-	sharedLayers = 10
+	sharedLayers = 8
+	looseLayers  = 2
 	// enough violations to see a pattern; after them the run ends
 	enough = 5
 )
@@ -80,14 +82,14 @@ func (w *worker) work(running context.Context) {
 			w.mountImage(ctx)
 		case n < 73:
 			w.pushIndex(ctx)
-		case n < 85:
+		case n < 83:
 			w.pullOwn(ctx)
-		case n < 91:
+		case n < 88:
 			w.deleteTag(ctx)
-		case n < 96:
-			w.deleteManifest(ctx)
+		case n < 93:
+			w.deleteManifest(ctx, w.old())
 		default:
-			w.deleteBlob(ctx)
+			w.tug(ctx)
 		}
 	}
 }
@@ -165,15 +167,15 @@ func (w *worker) putManifest(ctx context.Context, repo string, m manifest) {
 	a := w.client.putManifest(ctx, repo, ref, m)
 	op.end(a)
 	w.expect(e, op.what, a, http.StatusCreated, http.StatusBadRequest)
-	switch {
-	case a.status == http.StatusCreated:
+	switch a.status {
+	case http.StatusCreated:
 		if got := a.header.Get("Docker-Content-Digest"); got != m.digest {
 			w.violation("I2: %s: acknowledged as %s", op.what, got)
 		}
 		if w.made = append(w.made, placed{repo, m}); len(w.made) > 40 {
 			w.made = w.made[1:]
 		}
-	case a.status == http.StatusBadRequest:
+	case http.StatusBadRequest:
 		if a.code() != "MANIFEST_BLOB_UNKNOWN" || !w.someDeleted(repo, m) {
 			w.violation("I1: %s was refused, though all it refers to was acknowledged: %v", op.what, a)
 		}
@@ -252,20 +254,26 @@ func (w *worker) deleteTag(ctx context.Context) {
 	w.remove(ctx, "/v2/"+repo+"/manifests/"+tag, effect{tagOf(repo, tag), absent, ""})
 }
 
+// tug pushes an image of a blob that others are deleting at the same moment, and deletes both, most of the time.
+func (w *worker) tug(ctx context.Context) {
+	repo, b := w.repo(), w.loose[w.rng.IntN(len(w.loose))]
+	m := newImage(w.name("loose"), b)
+	if w.putBlobs(ctx, repo, m) {
+		w.putManifest(ctx, repo, m)
+		if w.rng.IntN(4) > 0 {
+			w.deleteManifest(ctx, placed{repo, m})
+		}
+	}
+	w.remove(ctx, "/v2/"+repo+"/blobs/"+b.digest, effect{blobOf(repo, b.digest), absent, ""})
+}
+
 // deleteManifest deletes a manifest, which takes its tags with it.
-func (w *worker) deleteManifest(ctx context.Context) {
-	p := w.old()
+func (w *worker) deleteManifest(ctx context.Context, p placed) {
 	effects := []effect{{manifestOf(p.repo, p.digest), absent, ""}}
 	for n := range tags {
 		effects = append(effects, effect{tagOf(p.repo, fmt.Sprintf("t%d", n)), absent, p.digest})
 	}
 	w.remove(ctx, "/v2/"+p.repo+"/manifests/"+p.digest, effects...)
-}
-
-// deleteBlob deletes a blob, which succeeds only when no manifest refers to it.
-func (w *worker) deleteBlob(ctx context.Context) {
-	repo, d := w.repo(), w.shared[w.rng.IntN(len(w.shared))].digest
-	w.remove(ctx, "/v2/"+repo+"/blobs/"+d, effect{blobOf(repo, d), absent, ""})
 }
 
 func (w *worker) remove(ctx context.Context, path string, effects ...effect) {

@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
 # Measures Hallmark beside distribution, nginx and a bare Go server, one after the other, and prints one table.
 #   bench.sh [--quick] [--postgres] [--only NAME,...]      names: nginx floor distribution hallmark variants postgres
-#   bench.sh --base URL [--user NAME] [--pass PASSWORD]    only Hallmark's tests, against a running server
+#   bench.sh --base URL [--user NAME] [--pass PASSWORD] [--pids PID,...]    only Hallmark's tests, against a running
+#     server; with the ids of its processes on this machine also what CPU time and memory it takes
 # BENCH_OUT: directory for the results (JSON lines and the table); BENCH_QUICK=1 is --quick, about two minutes instead of
 # ten; HALLMARK_BENCH_POSTGRES=1 is --postgres; HALLMARK_BIN: the hub to measure; BENCH_PASS: the password.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$here/../..
 PATH=$PATH:/usr/sbin:/sbin
-quick=${BENCH_QUICK:-} postgres=${HALLMARK_BENCH_POSTGRES:-} only= url= user= pass=${BENCH_PASS:-}
+quick=${BENCH_QUICK:-} postgres=${HALLMARK_BENCH_POSTGRES:-} only= url= user= pids= pass=${BENCH_PASS:-}
 
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=1 ;;
     --postgres) postgres=1 ;;
-    --only | --base | --user | --pass)
+    --only | --base | --user | --pass | --pids)
       [ $# -ge 2 ] || usage
-      case $1 in --only) only=$2 ;; --base) url=$2 ;; --user) user=$2 ;; --pass) pass=$2 ;; esac
+      case $1 in --only) only=$2 ;; --base) url=$2 ;; --user) user=$2 ;; --pass) pass=$2 ;; --pids) pids=$2 ;; esac
       shift ;;
     *) usage ;;
   esac
@@ -61,15 +62,15 @@ about() {
   echo "$(date -u +%Y-%m-%d), $(nproc) x ${cpu:-CPU}, $(uname -s) $(uname -r), $(df --output=fstype "$work" | tail -n 1), $(go env GOVERSION)${quick:+, quick}; load average before: $(cut -d' ' -f1-3 /proc/loadavg)"
 }
 
+bash "$root/tests/tools/apt.sh" bench
 if [ -n "$url" ]; then
   base=$url
-  suite hallmark "$reads,$pushes,tags,catalog,catalog-others,token" -hub -user "$user"
+  suite hallmark "$reads,$pushes,tags,catalog,catalog-others,token" -hub -user "$user" -pids "$pids"
   "$work/regbench" report "$results" | tee "$out/table.md"
   echo "Results: $out"
   exit
 fi
 
-bash "$root/tests/tools/apt.sh" bench
 bash "$root/tests/tools/build.sh" distribution >/dev/null
 tools=${HALLMARK_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/hallmark/tools}
 hub=${HALLMARK_BIN:-$root/bin/hallmark}

@@ -120,8 +120,7 @@ func TestCheckBody(t *testing.T) {
 		`{"name": "ab", "x": {"deep": [1, {"y": null}]}}`:                     "/x",
 	} {
 		if body == `[]` {
-			want = "" // the body itself has the empty pointer
-			if err := s.CheckBody([]byte(body)); err == nil {
+			if s.CheckBody([]byte(body)) == nil { // the body itself has the empty pointer
 				t.Error("a list was taken for an object")
 			}
 			continue

@@ -56,7 +56,7 @@ func decodeManifest(payload []byte, lim ManifestLimits) (*manifestDocument, erro
 
 // end makes sure that nothing follows the manifest.
 func (d *manifestDecoder) end() error {
-	if _, err := d.dec.ReadToken(); err != io.EOF {
+	if _, err := d.dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return manifestInvalid("The manifest is followed by more data (at byte %d). Push the JSON object alone.",
 			d.dec.InputOffset())
 	}

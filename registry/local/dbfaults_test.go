@@ -183,14 +183,18 @@ func TestCommitAnswerLost(t *testing.T) {
 	}
 	h.push(repo, image)
 	h.audit()
+	if p.mu.Lock(); p.lost != 2 {
+		t.Errorf("%d answers were lost, want 2", p.lost)
+	}
 }
 
 // proxy stands between the test and Postgres.
 type proxy struct {
 	address, server string
 
-	mu  sync.Mutex
-	arm []byte // a connection that sends this loses the answer to its next commit
+	mu   sync.Mutex
+	lost int
+	arm  []byte // a connection that sends this loses the answer to its next commit
 }
 
 func newProxy(t *testing.T, address string) *proxy {
@@ -264,6 +268,11 @@ func (p *proxy) serve(c net.Conn) {
 		mu.Lock()
 		lost := deaf
 		mu.Unlock()
+		if lost {
+			p.mu.Lock()
+			p.lost++
+			p.mu.Unlock()
+		}
 		if err != nil || lost {
 			return
 		}

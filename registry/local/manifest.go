@@ -113,10 +113,10 @@ func (l *Registry) putManifest(tx *db.Tx, repo string, r repository, m *manifest
 	now := tx.Now()
 	lease := now + l.opt.Lease.Microseconds()
 	needed := m.needed(r.sparse)
-	if err := renewLeases(tx, "blob_link", repo, r.id, m.blobs, needed, lease); err != nil {
+	if err := l.renewLeases(tx, "blob_link", repo, r.id, m.blobs, needed, lease); err != nil {
 		return err
 	}
-	if err := renewLeases(tx, "manifest_link", repo, r.id, m.children, needed, lease); err != nil {
+	if err := l.renewLeases(tx, "manifest_link", repo, r.id, m.children, needed, lease); err != nil {
 		return err
 	}
 	if err := insertManifest(tx, m, now); err != nil {
@@ -152,7 +152,9 @@ func (m *manifestRow) needed(sparse bool) func(d string) bool {
 }
 
 // renewLeases renews the lease of everything that is about to be referred to, and names what is needed and not there.
-func renewLeases(tx *db.Tx, table, repo, id string, want []string, needed func(string) bool, until int64) error {
+// The rows are locked in order of digest: images of one repository share layers, and whoever pushes two of them at once
+// would otherwise stand in a circle again and again.
+func (l *Registry) renewLeases(tx *db.Tx, table, repo, id string, want []string, needed func(string) bool, until int64) error {
 	if len(want) == 0 {
 		return nil
 	}
@@ -160,8 +162,12 @@ func renewLeases(tx *db.Tx, table, repo, id string, want []string, needed func(s
 	for _, d := range want {
 		args = append(args, d)
 	}
+	inOrder := `SELECT digest FROM ` + table + ` WHERE repository_id = $1 AND digest IN (` + list(3, len(want)) + `) ORDER BY digest`
+	if l.db.Engine() == db.Postgres {
+		inOrder += ` FOR NO KEY UPDATE`
+	}
 	got := map[string]bool{}
-	err := tx.Query(`UPDATE `+table+` SET leased_until = $2 WHERE repository_id = $1 AND digest IN (`+list(3, len(want))+`) RETURNING digest`, args,
+	err := tx.Query(`UPDATE `+table+` SET leased_until = $2 WHERE repository_id = $1 AND digest IN (`+inOrder+`) RETURNING digest`, args,
 		func(scan func(...any) error) error {
 			var d string
 			err := scan(&d)

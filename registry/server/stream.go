@@ -267,7 +267,7 @@ func (b *body) blame(err error) error {
 	}
 	var e *registry.Error
 	switch {
-	case b.err == nil || b.err == io.EOF:
+	case b.err == nil || errors.Is(b.err, io.EOF):
 		return err
 	case errors.As(b.err, &e):
 		return e

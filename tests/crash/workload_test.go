@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 )
 
 // run is one history with its hub.
@@ -82,11 +83,11 @@ func (w *worker) work(running context.Context) {
 			w.mountImage(ctx)
 		case n < 73:
 			w.pushIndex(ctx)
-		case n < 83:
+		case n < 81:
 			w.pullOwn(ctx)
-		case n < 88:
+		case n < 86:
 			w.deleteTag(ctx)
-		case n < 93:
+		case n < 91:
 			w.deleteManifest(ctx, w.old())
 		default:
 			w.tug(ctx)
@@ -256,11 +257,12 @@ func (w *worker) deleteTag(ctx context.Context) {
 
 // tug pushes an image of a blob that others are deleting at the same moment, and deletes both, most of the time.
 func (w *worker) tug(ctx context.Context) {
-	repo, b := w.repo(), w.loose[w.rng.IntN(len(w.loose))]
+	repo, b := repoName(0), w.loose[w.rng.IntN(len(w.loose))]
 	m := newImage(w.name("loose"), b)
 	if w.putBlobs(ctx, repo, m) {
+		pause(ctx, time.Duration(w.rng.IntN(30))*time.Millisecond) // somebody else's turn
 		w.putManifest(ctx, repo, m)
-		if w.rng.IntN(4) > 0 {
+		if w.rng.IntN(6) > 0 {
 			w.deleteManifest(ctx, placed{repo, m})
 		}
 	}

@@ -13,6 +13,8 @@ CREATE TABLE repository (
     revision    BIGINT NOT NULL DEFAULT 1
 );
 CREATE INDEX repository_project ON repository (project_id, name);
+-- What the catalog lists, with all it asks for: a page of it reads no row of the table.
+CREATE INDEX repository_listed ON repository (name, project_id) WHERE pushed_at > 0;
 
 -- Bytes: digest to key. A key is never used twice.
 CREATE TABLE blob (

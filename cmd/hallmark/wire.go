@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -111,6 +112,8 @@ func (h *hub) firstStart(ctx context.Context) error {
 		return usageError{err}
 	}
 	h.first = true
+	// Hashing the password took 19 MiB, which nobody needs until the next log-in.
+	debug.FreeOSMemory()
 	_, err = h.store.CreateProject(ctx, store.NewProject{Name: "library", Visibility: core.Public,
 		Baseline: core.Baseline(h.cfg.String("baseline")), Description: "Images without a project in their name."})
 	if core.CodeOf(err) == core.CodeConflict {

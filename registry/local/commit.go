@@ -20,6 +20,9 @@ func (l *Registry) commit(ctx context.Context, s *session, w blob.Writer, d dige
 	ctx = context.WithoutCancel(ctx)
 	later, err := checkDigest(ctx, s, w, d)
 	if err == nil {
+		err = l.note(ctx, s)
+	}
+	if err == nil {
 		s.key = l.keyOf(s.id, d)
 		var key string
 		if key, err = w.Commit(ctx, d); err == nil {
@@ -92,13 +95,6 @@ func (l *Registry) link(ctx context.Context, s *session, d digest.Digest) error 
 	ctx = context.WithoutCancel(ctx)
 	var lease int64
 	err := l.db.Write(ctx, func(tx *db.Tx) error {
-		n, err := tx.Exec(`DELETE FROM upload WHERE id = $1 AND writer = $2`, s.id, s.writer)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return uploadUnknown(s.id)
-		}
 		id, project, err := l.repositoryID(tx, s.repo)
 		if err != nil {
 			return err
@@ -116,17 +112,28 @@ func (l *Registry) link(ctx context.Context, s *session, d digest.Digest) error 
 				return err
 			}
 		}
-		return linkBlob(tx, id, project, d, s.size, lease)
+		if err := linkBlob(tx, id, project, d, s.size, lease); err != nil {
+			return err
+		}
+		n, err := tx.Exec(`DELETE FROM upload WHERE id = $1 AND writer = $2`, s.id, s.writer)
+		if err == nil && n == 0 {
+			err = uploadUnknown(s.id)
+		}
+		return err
 	})
 	if err == nil {
 		l.uploads.Delete(s.id)
 		return nil
 	}
-	if _, eerr := l.end(ctx, s); eerr == nil && errors.Is(err, db.ErrUnavailable) {
+	found, eerr := l.end(ctx, s)
+	if eerr == nil && errors.Is(err, db.ErrUnavailable) {
 		// The commit may have happened although its answer was lost. It is decided by now.
 		if b, lerr := l.loadBlob(ctx, l.key(s.repo, string(d))); lerr == nil && b.lease.Load() >= lease {
 			return nil
 		}
+	}
+	if eerr == nil && !found {
+		return uploadUnknown(s.id) // somebody ended it, or deleted the whole repository
 	}
 	return err
 }
@@ -172,7 +179,7 @@ func (l *Registry) end(ctx context.Context, s *session) (found bool, err error) 
 	return found, err
 }
 
-// settle writes down that an upload has ended. Its row comes first: a transaction of ours that was lost on the way holds
+// settle writes down that an upload has ended. Its row comes first: a link that was lost on the way to its commit holds
 // it, and whether that one made a blob of the bytes is decided when we have it.
 func (l *Registry) settle(ctx context.Context, r remains) (found bool, err error) {
 	err = l.db.Write(ctx, func(tx *db.Tx) error {

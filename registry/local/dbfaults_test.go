@@ -84,13 +84,24 @@ func TestDatabaseFaults(t *testing.T) {
 func TestDatabaseFull(t *testing.T) {
 	for name, opt := range map[string]memory.Options{"disk": {}, "objects": {Buffered: true}} {
 		t.Run(name, func(t *testing.T) {
-			h := newHub(t, dbtest.SQLite(t)(t), memory.New(opt), local.Options{GarbageDelay: -1})
-			h.limitPages(`PRAGMA page_count`, 12)
+			h := newHub(t, dbtest.SQLite(t)(t), memory.New(opt), local.Options{GarbageDelay: -1, UploadsPerPrincipal: 1000})
+			// Half of the pushes meet the end of the disk when they begin, the others when their bytes are committed.
+			h.exec(`CREATE TRIGGER weight AFTER INSERT ON blob_link BEGIN INSERT INTO meta VALUES (NEW.digest, hex(randomblob(6000))); END`)
+			var begun []string
+			for range 40 {
+				begun = append(begun, h.start(repo))
+			}
+			h.limitPages(`PRAGMA page_count`, 60)
 			acked := map[string]bool{}
 			full := 0
 			for i := 0; full < 8; i++ {
 				data := fmt.Sprintf("layer %04d", i)
-				err := pushBlob(h.ctx, h, repo, []byte(data))
+				var err error
+				if i%2 == 0 {
+					err = pushBlob(h.ctx, h, repo, []byte(data))
+				} else {
+					_, err = h.FinishUpload(h.ctx, repo, begun[i/2], 0, strings.NewReader(data), digest.FromString(data))
+				}
 				if acked[data] = err == nil; err != nil {
 					if !errors.Is(err, db.ErrFull) {
 						t.Fatal(err)

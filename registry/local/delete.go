@@ -132,9 +132,6 @@ func (l *Registry) DeleteRepository(tx *db.Tx, repo string) error {
 		// A new name is what every foreign key waits for: whoever is pushing ends first, and who comes later meets a
 		// repository that is no more.
 		`UPDATE repository SET name = id WHERE id = $1`,
-		// What may have to be refunded is locked while the links still tell what it is: see charge.
-		`UPDATE project_blob SET size = size WHERE project_id = (SELECT project_id FROM repository WHERE id = $1) AND digest IN (
-			SELECT digest FROM blob_link WHERE repository_id = $1 UNION SELECT digest FROM manifest_link WHERE repository_id = $1)`,
 		`DELETE FROM tag WHERE repository_id = $1`,
 		`DELETE FROM manifest_link WHERE repository_id = $1`,
 		`DELETE FROM blob_link WHERE repository_id = $1`,
@@ -147,11 +144,14 @@ func (l *Registry) DeleteRepository(tx *db.Tx, repo string) error {
 	if _, err := l.discardUploads(tx, `DELETE FROM upload WHERE repository_id = $1 RETURNING id`, id); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(`DELETE FROM project_blob WHERE project_id = $1
+	const unlinked = ` WHERE project_id = $1
 		AND NOT EXISTS (SELECT 1 FROM blob_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = project_blob.digest AND r.project_id = $1)
-		AND NOT EXISTS (SELECT 1 FROM manifest_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = project_blob.digest AND r.project_id = $1)`,
-		project); err != nil {
-		return err
+		AND NOT EXISTS (SELECT 1 FROM manifest_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = project_blob.digest AND r.project_id = $1)`
+	// Locked first, too: see charge.
+	for _, q := range []string{`UPDATE project_blob SET size = size` + unlinked, `DELETE FROM project_blob` + unlinked} {
+		if _, err := tx.Exec(q, project); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.Exec(`DELETE FROM repository WHERE id = $1`, id); err != nil {
 		return err

@@ -112,20 +112,21 @@ func digests(ds []ocispec.Descriptor) []string {
 func (l *Registry) putManifest(tx *db.Tx, repo string, r repository, m *manifestRow, tags []string) error {
 	now := tx.Now()
 	lease := now + l.opt.Lease.Microseconds()
-	needed := m.needed(r.sparse)
-	if err := l.renewLeases(tx, "blob_link", repo, r.id, m.blobs, needed, lease); err != nil {
-		return err
-	}
-	if err := l.renewLeases(tx, "manifest_link", repo, r.id, m.children, needed, lease); err != nil {
-		return err
-	}
+	by := core.PrincipalFrom(tx.Context()).Actor()
 	if err := insertManifest(tx, m, now); err != nil {
 		return err
 	}
-	by := core.PrincipalFrom(tx.Context()).Actor()
+	// The link comes first, because with it we wait for whoever deletes the repository, who waits for nobody of us then.
 	if _, err := tx.Exec(`INSERT INTO manifest_link (repository_id, digest, subject, leased_until, pushed_at, pushed_by) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (repository_id, digest) DO UPDATE SET leased_until = excluded.leased_until`,
 		r.id, string(m.Digest), null(string(m.Subject)), lease, now, by); err != nil {
+		return err
+	}
+	needed := m.needed(r.sparse)
+	if err := l.renewLeases(tx, "manifest_link", repo, r.id, m.children, needed, lease); err != nil {
+		return err
+	}
+	if err := l.renewLeases(tx, "blob_link", repo, r.id, m.blobs, needed, lease); err != nil {
 		return err
 	}
 	if err := charge(tx, r.project, m.Digest, int64(len(m.Payload))); err != nil {

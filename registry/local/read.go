@@ -29,15 +29,16 @@ type blobLink struct {
 	lease atomic.Int64 // microseconds
 }
 
-// cached reads through a cache, and past it when it may not be believed. load's errors are never kept.
-func cached[V any](ctx context.Context, l *Registry, c *otter.Cache[linkKey, V], k linkKey, load func(context.Context, linkKey) (V, error)) (V, error) {
+// cached reads through a cache, and past it when it may not be believed. load's errors are never kept. It is a method
+// expression, because a method value would be allocated for every warm read.
+func cached[V any](ctx context.Context, l *Registry, c *otter.Cache[linkKey, V], k linkKey, load func(*Registry, context.Context, linkKey) (V, error)) (V, error) {
 	if c == nil || !l.db.Fresh() {
-		return load(ctx, k)
+		return load(l, ctx, k)
 	}
 	if v, ok := c.GetIfPresent(k); ok {
 		return v, nil
 	}
-	return c.Get(ctx, k, otter.LoaderFunc[linkKey, V](load))
+	return c.Get(ctx, k, otter.LoaderFunc[linkKey, V](func(ctx context.Context, k linkKey) (V, error) { return load(l, ctx, k) }))
 }
 
 // Manifest implements registry.Reader.
@@ -45,7 +46,7 @@ func (l *Registry) Manifest(ctx context.Context, repo string, ref registry.Refer
 	d, tags := ref.Digest, l.tags
 	for {
 		if ref.Digest == "" {
-			moved, err := cached(ctx, l, tags, l.key(repo, ref.Tag), l.loadTag)
+			moved, err := cached(ctx, l, tags, l.key(repo, ref.Tag), (*Registry).loadTag)
 			if err == nil && moved == d {
 				err = db.ErrNoRows
 			}
@@ -70,7 +71,7 @@ func (l *Registry) Manifest(ctx context.Context, repo string, ref registry.Refer
 // manifest reads a manifest by digest.
 func (l *Registry) manifest(ctx context.Context, repo string, d digest.Digest, keep bool) (*manifestLink, error) {
 	k := l.key(repo, string(d))
-	m, err := cached(ctx, l, l.manifests, k, l.loadManifest)
+	m, err := cached(ctx, l, l.manifests, k, (*Registry).loadManifest)
 	if err == nil && keep {
 		if err = l.renew(ctx, "manifest_link", repo, d, &m.lease); errors.Is(err, db.ErrNoRows) {
 			l.manifests.Invalidate(k)
@@ -148,7 +149,7 @@ func (l *Registry) loadBlob(ctx context.Context, k linkKey) (*blobLink, error) {
 }
 
 func (l *Registry) blob(ctx context.Context, repo string, d digest.Digest) (*blobLink, error) {
-	b, err := cached(ctx, l, l.blobs, l.key(repo, string(d)), l.loadBlob)
+	b, err := cached(ctx, l, l.blobs, l.key(repo, string(d)), (*Registry).loadBlob)
 	if err != nil {
 		return nil, l.missing(ctx, repo, err, blobUnknown(repo, d))
 	}

@@ -276,6 +276,11 @@ func (l *Registry) note(ctx context.Context, s *session) error {
 	return err
 }
 
+// holds reports whether no other process can have taken the upload over.
+func (l *Registry) holds(s *session) bool {
+	return !l.db.Shared() || (l.current(s) && l.db.Now().Sub(s.noted) < writerLease)
+}
+
 // update changes the row of an upload that this process has claimed: $1 is the id, $2 the writer, $3 now.
 func (l *Registry) update(ctx context.Context, s *session, query string, more ...any) error {
 	ctx, cancel := afterwards(ctx)

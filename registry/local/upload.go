@@ -234,7 +234,12 @@ func (l *Registry) receive(ctx context.Context, s *session, w blob.Writer, r io.
 
 // close keeps what has arrived, also when the client went away midway: it asks where to go on.
 func (l *Registry) close(ctx context.Context, s *session, w blob.Writer) error {
-	return errors.Join(l.note(ctx, s), w.Close())
+	err := l.note(ctx, s)
+	if err == nil || l.store.Persistent() || l.holds(s) {
+		return w.Close()
+	}
+	// To close it would write once more to an upload that another process may have finished by now.
+	return l.lost(ctx, s)
 }
 
 // storeError tells the client in words what it can do about an error of the store; everything else goes up as it is.

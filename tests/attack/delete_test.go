@@ -104,6 +104,7 @@ func TestV25WhoMayDelete(t *testing.T) {
 					switch {
 					case !may[p.name] && a.status != 401 && a.status != 403:
 						t.Errorf("%s deletes %s: %s", p, w.name, a)
+					case may[p.name] && w.name == "an artifact by tag through the API" && a.status == 400: // only by digest, whoever asks
 					case may[p.name] && a.status != 202 && a.status != 204 && a.status != 404:
 						t.Errorf("%s cannot delete %s: %s", p, w.name, a)
 					}

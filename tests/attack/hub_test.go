@@ -23,8 +23,13 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	for _, stop := range atEnd.take() {
-		if err := stop(); err != nil {
+	failed := make(chan error)
+	stops := atEnd.take()
+	for _, stop := range stops {
+		go func() { failed <- stop() }()
+	}
+	for range stops {
+		if err := <-failed; err != nil {
 			fmt.Fprintln(os.Stderr, "FAIL:", err)
 			code = 1
 		}
@@ -182,11 +187,10 @@ func startHub(t testing.TB, database string, settings, unset []string) *hub {
 		"HALLMARK_LOG_LEVEL": "debug", "HALLMARK_LOG_FORMAT": "json", "HALLMARK_ACCESS_LOG": "all",
 		"HALLMARK_MASTER_KEY": h.secrets.add("the master key", base64.StdEncoding.EncodeToString(randomBytes(32))),
 	}
-	h.dbURL = "sqlite://" + filepath.Join(dir, "hallmark.db")
+	env["HALLMARK_DB"] = "sqlite://" + filepath.Join(dir, "hallmark.db")
 	if database == "postgres" {
-		h.dbURL = h.schema(t)
+		env["HALLMARK_DB"] = h.schema(t)
 	}
-	env["HALLMARK_DB"] = h.dbURL
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
 		env[name] = value
@@ -194,6 +198,7 @@ func startHub(t testing.TB, database string, settings, unset []string) *hub {
 	for _, name := range unset {
 		delete(env, name)
 	}
+	h.dbURL = env["HALLMARK_DB"]
 	h.cmd = exec.Command(binary(t), "serve")
 	for name, value := range env {
 		h.cmd.Env = append(h.cmd.Env, name+"="+value)
@@ -224,6 +229,30 @@ func startHub(t testing.TB, database string, settings, unset []string) *hub {
 		return nil
 	})
 	return h
+}
+
+// setting is what a hub was given in its environment.
+func (h *hub) setting(name string) string {
+	for _, e := range h.cmd.Env {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// beside starts a second hub on the same Postgres database and the same blobs.
+func (h *hub) beside(t testing.TB) *hub {
+	t.Helper()
+	// What the harness makes for it is replaced: a schema of its own would be dropped, this one is the first hub's.
+	two := startHub(t, "second", []string{"HALLMARK_DB=" + h.dbURL, "HALLMARK_MASTER_KEY=" + h.setting("HALLMARK_MASTER_KEY"), "HALLMARK_BLOBS=file://" + filepath.Join(h.dir, "blobs")}, nil)
+	two.database, two.password, two.secrets = h.database, h.password, h.secrets
+	t.Cleanup(func() { // before the first one, which takes the database away
+		if err := two.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return two
 }
 
 // stop ends a hub and looks whether it has told any of the secrets that it was given or has made. Only its own process

@@ -194,3 +194,87 @@ func TestV22SessionEnds(t *testing.T) {
 		h.do(t, p, "GET", "/v2/", nil).want(t, "the old password", 401)
 	})
 }
+
+// TestV22OtherProcess: what was taken away through one process is gone from another one within a second.
+func TestV22OtherProcess(t *testing.T) {
+	revokeHubs.on(t, func(t *testing.T, h *hub) {
+		if h.database != "postgres" {
+			return // SQLite has one process
+		}
+		two := h.beside(t)
+		project := h.project(t, "shared", "private")
+		repo := project + "/app"
+		h.newImage(t, repo)
+		user, robot, member := h.newMember(t, project, "developer"), h.robot(t, project, grant{"**", []string{"pull"}}), h.newMember(t, project, "developer")
+		for name, c := range map[string]struct {
+			p            who
+			method, path string
+			body         any
+		}{
+			"disable": {user, "PATCH", "/api/v1/users/" + user.user, map[string]any{"disabled": true}},
+			"robot":   {robot.who(), "DELETE", "/api/v1/projects/" + project + "/robots/" + robot.id, nil},
+			"member":  {member, "DELETE", "/api/v1/projects/" + project + "/members/" + member.user, nil},
+		} {
+			token := bearer(h.token(t, c.p, "repository:"+repo+":pull"))
+			for range 3 {
+				two.do(t, c.p, "GET", manifestPath(repo, "v1"), nil).want(t, name+" before", 200)
+				two.do(t, token, "GET", manifestPath(repo, "v1"), nil).want(t, name+" before", 200)
+			}
+			h.do(t, h.admin(), c.method, c.path, c.body, headers{"If-Match": "*"}).want(t, name, 200, 204)
+			for _, p := range []who{token, c.p} {
+				took := eventually(t, name+" to be known elsewhere", time.Second, func() error {
+					if a := two.do(t, p, "GET", manifestPath(repo, "v1"), nil); a.status != 401 && a.status != 403 {
+						return fmt.Errorf("it answers %s", a)
+					}
+					return nil
+				})
+				t.Logf("%s: after %s", name, took)
+			}
+		}
+	})
+}
+
+// TestV22SameNameAgain: whoever comes later under the same name inherits nothing, and neither do those who had rights
+// in what was there before.
+func TestV22SameNameAgain(t *testing.T) {
+	revokeHubs.on(t, func(t *testing.T, h *hub) {
+		match := headers{"If-Match": "*"}
+		project := h.project(t, "again", "private")
+		repo := project + "/app"
+		im := h.newImage(t, repo)
+		before := h.newMember(t, project, "owner")
+		robot := h.robot(t, project, grant{"**", []string{"pull", "push"}}).who()
+		credentials := []who{before, robot, bearer(h.token(t, before, "repository:"+repo+":pull,push,delete")), bearer(h.token(t, robot, "repository:"+repo+":pull,push"))}
+		for _, p := range credentials {
+			h.do(t, p, "GET", manifestPath(repo, "v1"), nil).want(t, "before", 200)
+			h.do(t, p, "GET", blobPath(repo, digestOf(im.layer)), nil).want(t, "before", 200)
+		}
+		upload := h.startUpload(t, before, repo)
+		h.do(t, h.admin(), "DELETE", "/api/v1/projects/"+project+"/repositories/app", nil, match).want(t, "delete the repository", 204)
+		h.do(t, h.admin(), "DELETE", "/api/v1/projects/"+project, nil, match).want(t, "delete the project", 204)
+		after := h.user(t, "after")
+		h.do(t, after, "POST", "/api/v1/projects", map[string]any{"name": project, "visibility": "private"}).want(t, "make it again", 201)
+		for _, path := range []string{manifestPath(repo, "v1"), manifestPath(repo, im.digest.String()), blobPath(repo, digestOf(im.layer)), "/v2/" + repo + "/tags/list"} {
+			h.do(t, after, "GET", path, nil).want(t, "what was there before", 404)
+		}
+		fresh := h.pushImage(t, after, repo, "v1", makeImage(nil))
+		for _, p := range credentials {
+			for _, path := range []string{manifestPath(repo, "v1"), blobPath(repo, digestOf(fresh.layer)), upload} {
+				h.do(t, p, "GET", path, nil).want(t, "with rights of before", 401, 403)
+			}
+			h.do(t, p, "PUT", manifestPath(repo, "v2"), fresh.manifest, headers{"Content-Type": typeManifest}).want(t, "push with rights of before", 401, 403)
+		}
+		// A user of the same name.
+		person := h.passwordUser(t, "same")
+		personal := h.personalToken(t, person, nil)
+		h.member(t, h.project(t, "old", "private"), person, "owner")
+		token := bearer(h.token(t, person))
+		cookie := h.login(t, person)
+		h.do(t, h.admin(), "DELETE", "/api/v1/users/"+person.user, nil, match).want(t, "delete the user", 204, 409)
+		h.do(t, h.admin(), "POST", "/api/v1/users", map[string]any{"username": person.user, "password": "another " + random(8)}).want(t, "make it again", 201)
+		for _, p := range []who{person, basic(person.user, personal), bearer(personal), token} {
+			h.do(t, p, "GET", "/v2/", nil).want(t, "a credential of before", 401)
+		}
+		h.do(t, anonymous(), "GET", "/api/v1/users/me", nil, headers{"Cookie": cookie}).want(t, "a session of before", 401)
+	})
+}

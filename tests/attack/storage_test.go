@@ -97,7 +97,11 @@ func TestV30DatabaseGoneBad(t *testing.T) {
 // TestV58SameLayerAtOnce: many who push the same layer at the same time all succeed, and there is one blob afterwards.
 func TestV58SameLayerAtOnce(t *testing.T) {
 	storageHubs.on(t, func(t *testing.T, h *hub) {
-		const pushers, size = 32, 20 * mib
+		const pushers = 32
+		size := 20 * mib
+		if h.database != "sqlite" {
+			size = 4 * mib // the bytes go the same way as before; this is about the rows
+		}
 		for name, repository := range map[string]func(i int) string{
 			"one repository":  func(int) string { return "app" },
 			"32 repositories": func(i int) string { return fmt.Sprintf("app%d", i) },
@@ -132,7 +136,7 @@ func TestV58SameLayerAtOnce(t *testing.T) {
 				if err := database.QueryRow(t.Context(), `SELECT count(*) FROM blob WHERE digest = $1`, d.String()).Scan(&rows); err != nil || rows != 1 {
 					t.Errorf("%d blobs, %v", rows, err)
 				}
-				if err := database.QueryRow(t.Context(), `SELECT sum(size) FROM project_blob WHERE digest = $1`, d.String()).Scan(&usage); err != nil || usage != size {
+				if err := database.QueryRow(t.Context(), `SELECT sum(size) FROM project_blob WHERE digest = $1`, d.String()).Scan(&usage); err != nil || usage != int64(size) {
 					t.Errorf("the project is charged %d bytes, %v", usage, err)
 				}
 			})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -76,7 +77,7 @@ func TestV28OthersUploads(t *testing.T) {
 		// Who lost the right to push has lost the upload too.
 		path = h.startUpload(t, mine, repo)
 		h.member(t, project, mine, "guest")
-		eventually(t, "the upload to be refused", 1e9, func() error {
+		eventually(t, "the upload to be refused", time.Second, func() error {
 			if a := h.do(t, mine, "GET", path, nil); a.status != 403 {
 				return fmt.Errorf("it answers %s", a)
 			}
@@ -92,8 +93,8 @@ type held struct {
 	done chan *answer
 }
 
-// hold begins a request and returns when the hub has begun to read its body, which the first bytes going through show.
-func (h *hub) hold(t testing.TB, p who, method, path, first string, header ...headers) *held {
+// begin begins a request.
+func (h *hub) begin(t testing.TB, p who, method, path, first string, header ...headers) *held {
 	t.Helper()
 	r, w := io.Pipe()
 	out := &held{body: w, done: make(chan *answer, 1)}
@@ -111,6 +112,26 @@ func (h *hub) hold(t testing.TB, p who, method, path, first string, header ...he
 	return out
 }
 
+// hold begins a request and returns when the hub has taken the upload for it, so that nobody else may write. Asking
+// whether it has takes the upload for a moment as well, which may turn the request away: then it is begun again.
+func (h *hub) hold(t testing.TB, p who, method, path, upload, first string) *held {
+	t.Helper()
+	out := h.begin(t, p, method, path, first)
+	eventually(t, "the upload to be taken", 10*time.Second, func() error {
+		select {
+		case a := <-out.done:
+			a.want(t, "a held request", 416)
+			out = h.begin(t, p, method, path, first)
+		default:
+		}
+		if a := h.do(t, p, "GET", upload, nil); a.status != 416 {
+			return fmt.Errorf("it answers %s", a)
+		}
+		return nil
+	})
+	return out
+}
+
 // onlyPipe hides the pipe's Close from the client, which would else close it when the hub answers early.
 type onlyPipe struct{ io.Reader }
 
@@ -119,16 +140,6 @@ func TestV59RacingWriters(t *testing.T) {
 	uploadHubs.on(t, func(t *testing.T, h *hub) {
 		repo := h.project(t, "races", "private") + "/app"
 		p := h.admin()
-		// begun waits until the hub has taken the upload for the held request: then nobody else may write.
-		begun := func(path string) {
-			t.Helper()
-			eventually(t, "the upload to be taken", 5e9, func() error {
-				if a := h.do(t, p, "GET", path, nil); a.status != 416 {
-					return fmt.Errorf("it answers %s", a)
-				}
-				return nil
-			})
-		}
 		intact := func(content string) {
 			t.Helper()
 			a := h.do(t, p, "GET", blobPath(repo, digest.FromString(content)), nil).want(t, "the blob", 200)
@@ -138,8 +149,7 @@ func TestV59RacingWriters(t *testing.T) {
 		}
 		t.Run("PATCH while PATCH", func(t *testing.T) {
 			path := h.startUpload(t, p, repo)
-			slow := h.hold(t, p, "PATCH", path, "slow ")
-			begun(path)
+			slow := h.hold(t, p, "PATCH", path, path, "slow ")
 			h.do(t, p, "PATCH", path, "fast ").want(t, "the second writer", 416, 409)
 			h.do(t, p, "PATCH", path, "fast ", headers{"Content-Range": "0-4"}).want(t, "the second writer at 0", 416, 409)
 			io.WriteString(slow.body, "writer")
@@ -151,8 +161,7 @@ func TestV59RacingWriters(t *testing.T) {
 		t.Run("PUT while PATCH", func(t *testing.T) {
 			path := h.startUpload(t, p, repo)
 			h.do(t, p, "PATCH", path, "begun, ").want(t, "a chunk", 202)
-			slow := h.hold(t, p, "PATCH", path, "continued ")
-			begun(path)
+			slow := h.hold(t, p, "PATCH", path, path, "continued ")
 			h.do(t, p, "PUT", path+"?digest="+digest.FromString("begun, ").String(), nil).want(t, "finish meanwhile", 416, 409)
 			h.do(t, p, "DELETE", path, nil).want(t, "cancel meanwhile", 416, 409)
 			io.WriteString(slow.body, "late")
@@ -165,8 +174,7 @@ func TestV59RacingWriters(t *testing.T) {
 		t.Run("PATCH while PUT", func(t *testing.T) {
 			path := h.startUpload(t, p, repo)
 			const content = "finishing slowly"
-			slow := h.hold(t, p, "PUT", path+"?digest="+digest.FromString(content).String(), "finishing ")
-			begun(path)
+			slow := h.hold(t, p, "PUT", path+"?digest="+digest.FromString(content).String(), path, "finishing ")
 			h.do(t, p, "PATCH", path, "more").want(t, "add meanwhile", 416, 409)
 			h.do(t, p, "PUT", path+"?digest="+digest.FromString("more").String(), "more").want(t, "finish meanwhile", 416, 409)
 			io.WriteString(slow.body, "slowly")
@@ -180,18 +188,17 @@ func TestV59RacingWriters(t *testing.T) {
 			path := h.startUpload(t, p, repo)
 			h.do(t, p, "PATCH", path, "whole").want(t, "a chunk", 202)
 			h.do(t, p, "PUT", path+"?digest="+digest.FromString("whole").String(), nil).want(t, "finish", 201)
-			late := h.hold(t, p, "PATCH", path, "late", headers{"Content-Range": "5-8"})
+			late := h.begin(t, p, "PATCH", path, "late", headers{"Content-Range": "5-8"})
 			late.body.Close()
 			(<-late.done).want(t, "the late one", 404)
 			intact("whole")
 		})
 		t.Run("a writer that goes away", func(t *testing.T) {
 			path := h.startUpload(t, p, repo)
-			gone := h.hold(t, p, "PATCH", path, "half of ")
-			begun(path)
+			gone := h.hold(t, p, "PATCH", path, path, "half of ")
 			gone.body.CloseWithError(io.ErrUnexpectedEOF)
 			<-gone.done
-			eventually(t, "the upload to be free again", 5e9, func() error {
+			eventually(t, "the upload to be free again", 5*time.Second, func() error {
 				a := h.do(t, p, "GET", path, nil)
 				if a.status != 204 || a.header.Get("Range") != "0-7" {
 					return fmt.Errorf("it answers %s, %s", a, a.header.Get("Range"))

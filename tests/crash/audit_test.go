@@ -11,7 +11,7 @@ import (
 // audit asks the hub, at rest, for everything that was ever written to and compares it with the history.
 func (r *run) audit() {
 	ctx := context.Background()
-	c := newClient(r.hub)
+	c := r.client()
 	whole := map[string]bool{} // blobs that were read to the end
 	blobIs := func(repo string, d descriptor) bool {
 		key := blobOf(repo, d.Digest)

@@ -49,6 +49,9 @@ func oneHistory(t *testing.T, seed uint64) {
 		r.loose = append(r.loose, newBlob(fmt.Sprintf("seed %d loose %d", seed, i), 2000))
 	}
 	h.start()
+	if err := r.renew(); err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
 	running, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -90,7 +93,11 @@ func (r *run) nemesis(ctx context.Context) int {
 			return i
 		}
 		r.hub.kill()
-		if err := r.hub.tryStart(); err != nil {
+		err := r.hub.tryStart()
+		if err == nil {
+			err = r.renew()
+		}
+		if err != nil {
 			r.violation("the hub does not start after kill -9: %v", err)
 			r.stop()
 			r.report()

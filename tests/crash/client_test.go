@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -29,7 +30,8 @@ type client struct {
 	hub   *hub
 	base  string
 	http  *http.Client
-	epoch int64 // of the last request
+	token *atomic.Pointer[string] // nil: the password
+	epoch int64                   // of the last request
 }
 
 func newClient(h *hub) *client {
@@ -78,7 +80,9 @@ func (c *client) send(ctx context.Context, method, path string, body io.Reader, 
 	if err != nil {
 		return answer{err: err}
 	}
-	req.SetBasicAuth("admin", password)
+	if req.SetBasicAuth("admin", password); c.token != nil {
+		req.Header.Set("Authorization", "Bearer "+*c.token.Load())
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/octet-stream")
 	}

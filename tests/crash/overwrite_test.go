@@ -13,6 +13,8 @@ import (
 	"time"
 )
 
+const overwrittenRepo = "library/overwritten"
+
 // TestF02Overwrite moves one tag to and fro between two images while eight readers pull it and the hub is killed five
 // times. The readers never see anything but one of the two, whole, and never the older one once the newer was seen to be
 // acknowledged (I2).
@@ -21,20 +23,23 @@ func TestF02Overwrite(t *testing.T) {
 		overwrites = 1000
 		kills      = 5
 		pullers    = 8
-		repo, tag  = "library/overwritten", "t"
+		repo, tag  = overwrittenRepo, "t"
 	)
 	seed := rand.Uint64() >> 33
 	t.Logf("seed %d", seed)
 	h := newHub(t)
 	r := &run{t: t, seed: seed, hub: h, history: newHistory(t, filepath.Join(h.dir, "history.jsonl"))}
 	h.start()
+	if err := r.renew(); err != nil {
+		t.Fatal(err)
+	}
 	running, stop := context.WithCancel(context.Background())
 	defer stop()
 	r.stop = stop
 	ctx := context.Background()
 	shared := newBlob("overwritten layer", 40_000)
 	images := []manifest{newImage("old", shared), newImage("new", shared, newBlob("another layer", 9_000))}
-	c := newClient(h)
+	c := r.client()
 	for _, m := range images {
 		op := r.history.begin(0, "push "+m.digest, effect{manifestOf(repo, m.digest), here, ""}, effect{tagOf(repo, tag), m.digest, ""})
 		a := c.putImage(ctx, repo, tag, m)
@@ -47,7 +52,7 @@ func TestF02Overwrite(t *testing.T) {
 	var pulls [pullers]int
 	for i := range pullers {
 		all.Go(func() {
-			c := newClient(h)
+			c := r.client()
 			for running.Err() == nil && r.revived(ctx) {
 				r.readTag(ctx, c, repo, tag)
 				pulls[i]++

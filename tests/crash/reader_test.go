@@ -13,7 +13,7 @@ import (
 func (r *run) read(running context.Context, id int) {
 	ctx := context.WithoutCancel(running)
 	rng := rand.New(rand.NewPCG(r.seed, uint64(1000+id)))
-	c := newClient(r.hub)
+	c := r.client()
 	for running.Err() == nil && r.revived(ctx) {
 		if known := r.history.registers("manifest"); len(known) > 0 && rng.IntN(3) == 0 {
 			_, repo, d := split(known[rng.IntN(len(known))])

@@ -8,47 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"sync"
-	"testing"
-	"time"
 )
-
-// run is one history with its hub.
-type run struct {
-	t       testing.TB
-	seed    uint64
-	hub     *hub
-	history *history
-	shared  []blob // layers that many images have
-	loose   []blob // layers that are deleted as soon as they can be
-	stop    context.CancelFunc
-
-	mu         sync.Mutex
-	violations []string
-}
-
-const (
-	repositories = 3
-	tags         = 4
-	sharedLayers = 8
-	looseLayers  = 2
-	// enough violations to see a pattern; after them the run ends
-	enough = 5
-)
-
-func repoName(n int) string { return fmt.Sprintf("library/crash-%d", n) }
-
-// violation notes that a promise was broken. It may be called from any goroutine.
-func (r *run) violation(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.violations) < enough {
-		r.violations = append(r.violations, fmt.Sprintf(format, args...))
-	}
-	if len(r.violations) == enough {
-		r.stop()
-	}
-}
 
 // worker is one client that changes things.
 type worker struct {
@@ -67,7 +27,7 @@ type placed struct {
 }
 
 func (r *run) worker(id int) *worker {
-	return &worker{run: r, id: id, rng: rand.New(rand.NewPCG(r.seed, uint64(id))), client: newClient(r.hub)}
+	return &worker{run: r, id: id, rng: rand.New(rand.NewPCG(r.seed, uint64(id))), client: r.client()}
 }
 
 // work does random things until running ends. What has begun is finished.
@@ -92,18 +52,6 @@ func (w *worker) work(running context.Context) {
 		default:
 			w.tug(ctx)
 		}
-	}
-}
-
-// expect reports answers that a hub in good health does not give. One that was killed during the request gives none; a
-// hub that is up has none but these and 429. started is the epoch in which the request began.
-func (r *run) expect(started int64, what string, a answer, statuses ...int) {
-	now, _ := r.hub.up()
-	switch {
-	case slices.Contains(statuses, a.status), a.status == http.StatusTooManyRequests:
-	case a.status == 0 && (now != started || started%2 == 0):
-	default:
-		r.violation("%s: %v", what, a)
 	}
 }
 
@@ -255,18 +203,30 @@ func (w *worker) deleteTag(ctx context.Context) {
 	w.remove(ctx, "/v2/"+repo+"/manifests/"+tag, effect{tagOf(repo, tag), absent, ""})
 }
 
-// tug pushes an image of a blob that others are deleting at the same moment, and deletes both, most of the time.
+// tug pushes an image of a blob that others are deleting at the same moment, or deletes all images of such blobs and the
+// blobs. Either the blob is deleted or the image is there, with the blob.
 func (w *worker) tug(ctx context.Context) {
 	repo, b := repoName(0), w.loose[w.rng.IntN(len(w.loose))]
-	m := newImage(w.name("loose"), b)
-	if w.putBlobs(ctx, repo, m) {
-		pause(ctx, time.Duration(w.rng.IntN(30))*time.Millisecond) // somebody else's turn
-		w.putManifest(ctx, repo, m)
-		if w.rng.IntN(6) > 0 {
-			w.deleteManifest(ctx, placed{repo, m})
+	if m := newImage(w.name("loose"), b); w.rng.IntN(3) > 0 {
+		if w.putBlobs(ctx, repo, m) {
+			w.putManifest(ctx, repo, m)
+			w.made = slices.DeleteFunc(w.made, func(p placed) bool { return p.digest == m.digest }) // or it would be tagged again
+			w.mu.Lock()
+			w.tugged = append(w.tugged, placed{repo, m})
+			w.mu.Unlock()
 		}
+		return
 	}
-	w.remove(ctx, "/v2/"+repo+"/blobs/"+b.digest, effect{blobOf(repo, b.digest), absent, ""})
+	w.mu.Lock()
+	all := w.tugged
+	w.tugged = nil
+	w.mu.Unlock()
+	for _, p := range all {
+		w.deleteManifest(ctx, p)
+	}
+	for _, b := range w.loose {
+		w.remove(ctx, "/v2/"+repo+"/blobs/"+b.digest, effect{blobOf(repo, b.digest), absent, ""})
+	}
 }
 
 // deleteManifest deletes a manifest, which takes its tags with it.

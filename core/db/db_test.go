@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/hallmarkhub/hallmark/core/db"
@@ -225,4 +226,37 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: %v", c.address, err)
 		}
 	}
+}
+
+func TestWriteRow(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, open dbtest.Open) {
+		d := open(t)
+		ctx := t.Context()
+		err := d.Write(ctx, func(tx *db.Tx) error {
+			_, err := tx.Exec(`CREATE TABLE counter (name TEXT PRIMARY KEY, n BIGINT NOT NULL)`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const add = `INSERT INTO counter (name, n) VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET n = counter.n + 1 RETURNING n`
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				var n int64
+				if err := d.WriteRow(ctx, add, []any{"a"}, &n); err != nil || n < 1 {
+					t.Errorf("%d, %v", n, err)
+				}
+			})
+		}
+		all.Wait()
+		var n int64
+		if err := d.WriteRow(ctx, add, []any{"a"}, &n); err != nil || n != 17 {
+			t.Errorf("after 16: %d, %v", n, err)
+		}
+		err = d.WriteRow(ctx, `UPDATE counter SET n = 0 WHERE name = $1 RETURNING n`, []any{"b"}, &n)
+		if !errors.Is(err, db.ErrNoRows) {
+			t.Errorf("no row to change: %v", err)
+		}
+	})
 }

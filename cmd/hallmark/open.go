@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -25,7 +26,9 @@ type opened struct {
 	access *slog.Logger
 	db     *db.DB
 	blobs  blob.Store
-	closes []func() error
+	// reserve is nil where no data directory was opened.
+	reserve *reserve
+	closes  []func() error
 }
 
 func (o *opened) close() {
@@ -57,7 +60,7 @@ const minFree = 64 << 20
 // openData makes the data directory and locks it: one process at a time.
 func (o *opened) openData() error {
 	dir := o.cfg.dataDir()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return fmt.Errorf("the data directory %s cannot be made: %w. Set HALLMARK_DATA to a directory that this user may write to", dir, errors.Unwrap(err))
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -73,7 +76,30 @@ func (o *opened) openData() error {
 	if err := syscall.Statfs(dir, &st); err == nil && st.Bavail*uint64(st.Bsize) < minFree {
 		return fmt.Errorf("the disk of %s is full: %d MiB are free, and at least %d are needed to start. Make room or set HALLMARK_DATA", dir, st.Bavail*uint64(st.Bsize)>>20, minFree>>20)
 	}
+	o.reserve = openReserve(dir, o.log)
 	return nil
+}
+
+// makeDir makes a directory and those above it, and syncs the parent of each it made: what is acknowledged below must
+// not go with the name of a directory after a power loss.
+func makeDir(dir string) error {
+	if st, err := os.Stat(dir); err == nil && st.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err := os.Open(parent)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // openDatabase opens the database and brings its schema up to date.

@@ -32,6 +32,8 @@ func (p *program) logger(cfg *Config) *slog.Logger {
 
 // serve runs the hub until ctx ends.
 func (p *program) serve(ctx context.Context, cfg *Config) error {
+	// Whatever this process makes is for its user alone: the database writes its own files.
+	syscall.Umask(0o077)
 	log := p.logger(cfg)
 	lines := web.NewBuffer(p.stderr)
 	o := &opened{cfg: cfg, log: log, access: slog.New(slog.NewJSONHandler(lines, nil))}
@@ -114,7 +116,7 @@ func (s *servers) listen(cfg *Config, h *hub) error {
 func (s *servers) server(h http.Handler, headerBytes int) *http.Server {
 	srv := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: headerBytes,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100},
 	}
 	s.list = append(s.list, srv)

@@ -57,7 +57,7 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 		return nil, err
 	}
 	loc, err := local.New(o.db, o.blobs, local.Options{
-		Record: ledger.Record, Lease: o.cfg.Duration("gc_grace"),
+		Record: ledger.Record, Full: o.reserve.full, MakeRoom: o.reserve.release, Lease: o.cfg.Duration("gc_grace"),
 		Manifest:    registry.ManifestLimits{Payload: int(o.cfg.Bytes("limits.manifest_bytes"))},
 		MaxBlobSize: o.cfg.Bytes("limits.blob_bytes"), UploadsPerPrincipal: o.cfg.Int("limits.uploads_per_principal"),
 		UploadsPerRepository: o.cfg.Int("limits.uploads_per_repository"),

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 
@@ -12,7 +13,7 @@ import (
 
 // DeleteManifest implements registry.Deleter.
 func (l *Registry) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
-	return l.db.Write(ctx, func(tx *db.Tx) error {
+	return l.free(ctx, func(tx *db.Tx) error {
 		id, project, err := l.repositoryID(tx, repo)
 		if err != nil {
 			return err
@@ -33,7 +34,7 @@ func (l *Registry) DeleteManifest(ctx context.Context, repo string, d digest.Dig
 		if _, err := tx.Exec(`DELETE FROM manifest_link WHERE repository_id = $1 AND digest = $2`, id, string(d)); err != nil {
 			return err
 		}
-		if err := refund(tx, project, d); err != nil {
+		if err := refund(tx, project, string(d)); err != nil {
 			return err
 		}
 		l.changed(tx, changeManifest, repo, string(d))
@@ -42,36 +43,41 @@ func (l *Registry) DeleteManifest(ctx context.Context, repo string, d digest.Dig
 }
 
 // untag removes the tags of a manifest.
-func (l *Registry) untag(tx *db.Tx, repo, id string, d digest.Digest) (tags []string, err error) {
-	err = tx.Query(`DELETE FROM tag WHERE repository_id = $1 AND digest = $2 RETURNING name`, []any{id, string(d)},
-		func(scan func(...any) error) error {
-			var t string
-			err := scan(&t)
-			tags = append(tags, t)
-			return err
-		})
+func (l *Registry) untag(tx *db.Tx, repo, id string, d digest.Digest) ([]string, error) {
+	tags, err := texts(tx, `DELETE FROM tag WHERE repository_id = $1 AND digest = $2 RETURNING name`, id, string(d))
 	for _, t := range tags {
 		l.changed(tx, changeTag, repo, t)
 	}
 	return tags, err
 }
 
-// refund takes a digest off a project's account when none of its repositories has it any more.
-func refund(tx *db.Tx, project string, d digest.Digest) error {
-	// Locked first, too: see charge.
-	if _, err := tx.Exec(`UPDATE project_blob SET size = size WHERE project_id = $1 AND digest = $2`, project, string(d)); err != nil {
-		return err
+// refund takes digests off a project's account that none of its repositories has any more. Our links to them are gone by
+// now; the rows are locked before the rest is looked at, so that of two who unlink the same digest the second sees that
+// the first did, and of a push and a deletion the second sees the other (see charge).
+func refund(tx *db.Tx, project string, digests ...string) error {
+	slices.Sort(digests)
+	for chunk := range slices.Chunk(slices.Compact(digests), 500) {
+		args := []any{project}
+		for _, d := range chunk {
+			args = append(args, d)
+		}
+		rows := ` project_id = $1 AND digest IN (` + list(2, len(chunk)) + `)`
+		if _, err := tx.Exec(`UPDATE project_blob SET size = size WHERE`+rows, args...); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`DELETE FROM project_blob WHERE`+rows+`
+			AND NOT EXISTS (SELECT 1 FROM blob_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = project_blob.digest AND r.project_id = $1)
+			AND NOT EXISTS (SELECT 1 FROM manifest_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = project_blob.digest AND r.project_id = $1)`,
+			args...); err != nil {
+			return err
+		}
 	}
-	_, err := tx.Exec(`DELETE FROM project_blob WHERE project_id = $1 AND digest = $2
-		AND NOT EXISTS (SELECT 1 FROM blob_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = $2 AND r.project_id = $1)
-		AND NOT EXISTS (SELECT 1 FROM manifest_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = $2 AND r.project_id = $1)`,
-		project, string(d))
-	return err
+	return nil
 }
 
 // DeleteTag implements registry.Deleter.
 func (l *Registry) DeleteTag(ctx context.Context, repo, tag string) error {
-	return l.db.Write(ctx, func(tx *db.Tx) error {
+	return l.free(ctx, func(tx *db.Tx) error {
 		id, project, err := l.repositoryID(tx, repo)
 		if err != nil {
 			return err
@@ -91,7 +97,7 @@ func (l *Registry) DeleteTag(ctx context.Context, repo, tag string) error {
 
 // DeleteBlob implements registry.Deleter.
 func (l *Registry) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
-	return l.db.Write(ctx, func(tx *db.Tx) error {
+	return l.free(ctx, func(tx *db.Tx) error {
 		id, project, err := l.repositoryID(tx, repo)
 		if err != nil {
 			return err
@@ -114,7 +120,7 @@ func (l *Registry) DeleteBlob(ctx context.Context, repo string, d digest.Digest)
 		if n == 0 {
 			return registry.NewError(registry.CodeDenied, "blob "+d.String()+" is part of an image in "+repo+": delete that image first.")
 		}
-		if err := refund(tx, project, d); err != nil {
+		if err := refund(tx, project, string(d)); err != nil {
 			return err
 		}
 		l.changed(tx, changeBlob, repo, string(d))
@@ -128,34 +134,44 @@ func (l *Registry) DeleteRepository(tx *db.Tx, repo string) error {
 	if err != nil {
 		return err
 	}
-	for _, q := range []string{
-		// A new name is what every foreign key waits for: whoever is pushing ends first, and who comes later meets a
-		// repository that is no more.
-		`UPDATE repository SET name = id WHERE id = $1`,
-		`DELETE FROM tag WHERE repository_id = $1`,
-		`DELETE FROM manifest_link WHERE repository_id = $1`,
-		`DELETE FROM blob_link WHERE repository_id = $1`,
-		`DELETE FROM pull WHERE repository_id = $1`,
-	} {
-		if _, err := tx.Exec(q, id); err != nil {
+	// A new name is what every foreign key waits for: whoever is pushing ends first, and who comes later meets a
+	// repository that is no more.
+	if _, err := tx.Exec(`UPDATE repository SET name = id WHERE id = $1`, id); err != nil {
+		return err
+	}
+	for _, table := range []string{"tag", "pull"} {
+		if _, err := tx.Exec(`DELETE FROM `+table+` WHERE repository_id = $1`, id); err != nil {
 			return err
 		}
+	}
+	var linked []string
+	for _, table := range []string{"manifest_link", "blob_link"} {
+		digests, err := texts(tx, `DELETE FROM `+table+` WHERE repository_id = $1 RETURNING digest`, id)
+		if err != nil {
+			return err
+		}
+		linked = append(linked, digests...)
 	}
 	if _, err := l.discardUploads(tx, `DELETE FROM upload WHERE repository_id = $1 RETURNING id`, id); err != nil {
 		return err
 	}
-	const unlinked = ` WHERE project_id = $1
-		AND NOT EXISTS (SELECT 1 FROM blob_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = project_blob.digest AND r.project_id = $1)
-		AND NOT EXISTS (SELECT 1 FROM manifest_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = project_blob.digest AND r.project_id = $1)`
-	// Locked first, too: see charge.
-	for _, q := range []string{`UPDATE project_blob SET size = size` + unlinked, `DELETE FROM project_blob` + unlinked} {
-		if _, err := tx.Exec(q, project); err != nil {
-			return err
-		}
+	if err := refund(tx, project, linked...); err != nil {
+		return err
 	}
 	if _, err := tx.Exec(`DELETE FROM repository WHERE id = $1`, id); err != nil {
 		return err
 	}
 	tx.Changed(ChangeRepository, repo)
 	return nil
+}
+
+// texts runs a query whose rows are one text each.
+func texts(tx *db.Tx, query string, args ...any) (out []string, err error) {
+	err = tx.Query(query, args, func(scan func(...any) error) error {
+		var s string
+		err := scan(&s)
+		out = append(out, s)
+		return err
+	})
+	return out, err
 }

@@ -282,4 +282,6 @@ func (r *reader) Read(p []byte) (int, error) {
 var errBoom = errors.New("boom")
 
 // large is content that is not kept in memory.
-func large(name string) string { return string(bytes.Repeat([]byte(name+"."), (smallBlob+1)/len(name)+1)) }
+func large(name string) string {
+	return string(bytes.Repeat([]byte(name+"."), (smallBlob+1)/len(name)+1))
+}

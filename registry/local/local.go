@@ -23,6 +23,11 @@ type Options struct {
 	// is called after the commit.
 	Record func(tx *db.Tx, e Event) (committed func(), err error)
 
+	// Full, if set, is asked before content is taken. While it says true, pushes are refused and deletes are not.
+	Full func() bool
+	// MakeRoom, if set, is called by a delete for which the database had no space left. If it made some, it returns
+	// true, and the delete is tried once more.
+	MakeRoom func() bool
 	// Lease is how long what was just pushed, mounted or looked at by a pusher is safe from garbage collection
 	// without being referred to.
 	Lease time.Duration
@@ -63,6 +68,12 @@ func (o Options) orDefault() Options {
 	num(&o.BlobCacheBytes, 16<<20)
 	if o.MaxBlobSize == 0 {
 		o.MaxBlobSize = 20 << 30
+	}
+	if o.Full == nil {
+		o.Full = func() bool { return false }
+	}
+	if o.MakeRoom == nil {
+		o.MakeRoom = func() bool { return false }
 	}
 	if o.Record == nil {
 		o.Record = func(*db.Tx, Event) (func(), error) { return nil, nil }
@@ -215,9 +226,16 @@ type repository struct {
 // writeTries is how often a write is begun that lost its repository to somebody who deleted it.
 const writeTries = 3
 
+func noSpace() error {
+	return registry.NewError(registry.CodeNoSpace, "the hub has no space left for uploads. What was stored before is safe; tell its operator.")
+}
+
 // write runs f in a transaction with a repository, which is made if it is not there. Nothing is locked for that: if the
 // repository is deleted at the same moment, a foreign key refuses what f writes, and f is run again with a new one.
 func (l *Registry) write(ctx context.Context, name string, f func(tx *db.Tx, r repository) error) error {
+	if l.opt.Full() {
+		return noSpace()
+	}
 	for try := 1; ; try++ {
 		var r repository
 		err := l.db.Write(ctx, func(tx *db.Tx) (err error) {
@@ -234,6 +252,15 @@ func (l *Registry) write(ctx context.Context, name string, f func(tx *db.Tx, r r
 			return err
 		}
 	}
+}
+
+// free is db.Write for what removes: it also works on a disk that is full, because it makes room.
+func (l *Registry) free(ctx context.Context, f func(tx *db.Tx) error) error {
+	err := l.db.Write(ctx, f)
+	if errors.Is(err, db.ErrFull) && l.opt.MakeRoom() {
+		err = l.db.Write(ctx, f)
+	}
+	return err
 }
 
 // repository reads a repository and makes it if it is not there. Its project has to exist.

@@ -264,4 +264,3 @@ func TestForgottenSessions(t *testing.T) {
 		}
 	})
 }
-

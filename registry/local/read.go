@@ -43,38 +43,38 @@ func cached[V any](ctx context.Context, l *Registry, c *otter.Cache[linkKey, V],
 
 // Manifest implements registry.Reader.
 func (l *Registry) Manifest(ctx context.Context, repo string, ref registry.Reference, keep bool) (*registry.Manifest, error) {
-	d, tags := ref.Digest, l.tags
-	for {
-		if ref.Digest == "" {
-			moved, err := cached(ctx, l, tags, l.key(repo, ref.Tag), (*Registry).loadTag)
-			if err == nil && moved == d {
-				err = db.ErrNoRows
-			}
-			if err != nil {
-				return nil, l.missing(ctx, repo, err, manifestUnknown(repo, ref))
-			}
-			d = moved
-		}
-		m, err := l.manifest(ctx, repo, d, keep)
-		if err == nil {
-			return &m.manifest, nil
-		}
-		// Between the two reads the tag may have moved on and the manifest it pointed at may be gone: then a reader
-		// gets the new one, which the cache may not know yet.
-		if ref.Digest != "" || !errors.Is(err, db.ErrNoRows) {
-			return nil, l.missing(ctx, repo, err, manifestUnknown(repo, ref))
-		}
-		tags = nil
+	m, err := l.manifest(ctx, repo, ref, keep)
+	if err != nil {
+		return nil, l.missing(ctx, repo, err, manifestUnknown(repo, ref))
 	}
+	return &m.manifest, nil
 }
 
-// manifest reads a manifest by digest.
-func (l *Registry) manifest(ctx context.Context, repo string, d digest.Digest, keep bool) (*manifestLink, error) {
+// movingTag is how often a tag is followed whose manifest is deleted while it is looked at.
+const movingTag = 4
+
+func (l *Registry) manifest(ctx context.Context, repo string, ref registry.Reference, keep bool) (*manifestLink, error) {
+	d := ref.Digest
+	if d == "" {
+		var err error
+		if d, err = cached(ctx, l, l.tags, l.key(repo, ref.Tag), (*Registry).loadTag); err != nil {
+			return nil, err
+		}
+	}
 	k := l.key(repo, string(d))
 	m, err := cached(ctx, l, l.manifests, k, (*Registry).loadManifest)
 	if err == nil && keep {
 		if err = l.renew(ctx, "manifest_link", repo, d, &m.lease); errors.Is(err, db.ErrNoRows) {
 			l.manifests.Invalidate(k)
+		}
+	}
+	// Between the two reads the tag may have moved on, and what it pointed at may be gone: then both are read at once.
+	for try := 0; ref.Digest == "" && errors.Is(err, db.ErrNoRows) && try < movingTag; try++ {
+		if m, err = l.readManifest(ctx, `l.digest = (SELECT digest FROM tag WHERE repository_id = r.id AND name = $2)`, repo, ref.Tag); err != nil {
+			break
+		}
+		if keep {
+			err = l.renew(ctx, "manifest_link", repo, m.manifest.Digest, &m.lease)
 		}
 	}
 	return m, err
@@ -95,12 +95,16 @@ func (l *Registry) loadTag(ctx context.Context, k linkKey) (d digest.Digest, err
 }
 
 func (l *Registry) loadManifest(ctx context.Context, k linkKey) (*manifestLink, error) {
+	return l.readManifest(ctx, `l.digest = $2`, k.repo, k.ref)
+}
+
+func (l *Registry) readManifest(ctx context.Context, which, repo, ref string) (*manifestLink, error) {
 	v := &manifestLink{}
 	var lease int64
 	var subject *string
 	err := l.db.QueryRow(ctx, `SELECT m.digest, m.media_type, m.payload, m.subject, l.leased_until
 		FROM repository r JOIN manifest_link l ON l.repository_id = r.id JOIN manifest m ON m.digest = l.digest
-		WHERE r.name = $1 AND l.digest = $2`, k.repo, k.ref).
+		WHERE r.name = $1 AND `+which, repo, ref).
 		Scan(&v.manifest.Digest, &v.manifest.MediaType, &v.manifest.Payload, &subject, &lease)
 	if err != nil {
 		return nil, err
@@ -110,7 +114,7 @@ func (l *Registry) loadManifest(ctx context.Context, k linkKey) (*manifestLink, 
 	}
 	// A manifest is small and read rarely: its bytes are checked whenever they come from the database, so that a
 	// page gone bad is never served.
-	if got := v.manifest.Digest.Algorithm().FromBytes(v.manifest.Payload); got != v.manifest.Digest || string(got) != k.ref {
+	if got := v.manifest.Digest.Algorithm().FromBytes(v.manifest.Payload); got != v.manifest.Digest {
 		return nil, fmt.Errorf("manifest %s in the database has the bytes of %s", v.manifest.Digest, got)
 	}
 	v.lease.Store(lease)

@@ -263,4 +263,3 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
-

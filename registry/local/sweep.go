@@ -25,7 +25,7 @@ func (l *Registry) SweepUploads(ctx context.Context, idle, total time.Duration) 
 	swept := 0
 	for ctx.Err() == nil && l.db.ClockSteady() {
 		n := 0
-		err := l.db.Write(ctx, func(tx *db.Tx) (err error) {
+		err := l.free(ctx, func(tx *db.Tx) (err error) {
 			now := tx.Now()
 			// The conditions stand there twice, because on Postgres the inner ones are not looked at again when the
 			// outer statement has waited for somebody who went on with the upload.
@@ -44,13 +44,7 @@ func (l *Registry) SweepUploads(ctx context.Context, idle, total time.Duration) 
 
 // discardUploads ends the uploads whose rows query deletes and returns.
 func (l *Registry) discardUploads(tx *db.Tx, query string, args ...any) (int, error) {
-	var ids []string
-	err := tx.Query(query, args, func(scan func(...any) error) error {
-		var id string
-		err := scan(&id)
-		ids = append(ids, id)
-		return err
-	})
+	ids, err := texts(tx, query, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -134,7 +128,7 @@ func (l *Registry) sweepKey(ctx context.Context, key string) error {
 	if err := l.store.Delete(dctx, key); err != nil {
 		return err
 	}
-	return l.db.Write(ctx, func(tx *db.Tx) error {
+	return l.free(ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(`DELETE FROM garbage_key WHERE key = $1`, key)
 		return err
 	})

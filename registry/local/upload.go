@@ -250,7 +250,7 @@ func (l *Registry) storeError(err error) error {
 	case errors.Is(err, blob.ErrBusy):
 		return &registry.Error{Code: registry.CodeRangeInvalid, Message: "somebody else is writing to this upload: ask for its state and go on from there."}
 	case errors.Is(err, blob.ErrFull):
-		return registry.NewError(registry.CodeNoSpace, "the hub has no space left for uploads. What was stored before is safe; tell its operator.")
+		return noSpace()
 	case errors.Is(err, blob.ErrNotFound):
 		return registry.NewError(registry.CodeBlobUploadUnknown, "the upload was ended meanwhile: begin a new one.")
 	}

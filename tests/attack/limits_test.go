@@ -324,3 +324,28 @@ func TestLimitSlowHeaders(t *testing.T) {
 		})
 	}
 }
+
+// TestLimitSlowBodies: a refusal does not wait for a body that nobody is going to read (F-30): else whoever may do nothing
+// could hold as many connections as there may be.
+func TestLimitSlowBodies(t *testing.T) {
+	t.Parallel()
+	h := limitHubs.get(t, "sqlite")
+	for _, request := range []string{"POST /v2/a/b/blobs/uploads/", "PUT /v2/a/b/manifests/v1", "PATCH /v2/a/b/blobs/uploads/x", "GET /v2/", "GET /service/token?service=hallmark", "POST /service/token",
+		"POST /api/v1/projects", "POST /api/v1/nothing", "POST /nothing", "GET /livez"} {
+		t.Run(request, func(t *testing.T) {
+			t.Parallel()
+			c, err := net.Dial("tcp", h.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			if _, err := fmt.Fprintf(c, "%s HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\n", request, h.addr); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+				t.Errorf("no answer: %v", err)
+			}
+		})
+	}
+}

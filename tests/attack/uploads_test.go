@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,42 +95,35 @@ type held struct {
 	done chan *answer
 }
 
-// begin begins a request.
-func (h *hub) begin(t testing.TB, p who, method, path, first string, header ...headers) *held {
+// patient is a client that sends no byte of a body before the hub says that it is reading it (Expect: 100-continue).
+var patient = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{ExpectContinueTimeout: time.Minute, DisableKeepAlives: true}}
+
+// hold begins a request and returns when the hub reads its body: it has taken the upload, and nobody else may write.
+func (h *hub) hold(t testing.TB, p who, method, path, first string) *held {
 	t.Helper()
 	r, w := io.Pipe()
+	req, err := http.NewRequest(method, "http://"+h.addr+path, onlyPipe{r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", p.header)
+	req.Header.Set("Expect", "100-continue")
 	out := &held{body: w, done: make(chan *answer, 1)}
 	go func() {
-		a, err := h.try(p, method, path, onlyPipe{r}, header...)
-		if err != nil {
-			a = &answer{status: -1, body: []byte(err.Error())}
+		defer r.Close()
+		a := &answer{status: -1}
+		res, err := patient.Do(req)
+		if err == nil {
+			a, err = read(res)
 		}
-		r.Close()
+		if err != nil {
+			a.body = []byte(err.Error())
+		}
 		out.done <- a
 	}()
 	if _, err := io.WriteString(w, first); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s %s was not read: %s", method, path, <-out.done)
 	}
-	return out
-}
-
-// hold begins a request and returns when the hub has taken the upload for it, so that nobody else may write. Asking
-// whether it has takes the upload for a moment as well, which may turn the request away: then it is begun again.
-func (h *hub) hold(t testing.TB, p who, method, path, upload, first string) *held {
-	t.Helper()
-	out := h.begin(t, p, method, path, first)
-	eventually(t, "the upload to be taken", 10*time.Second, func() error {
-		select {
-		case a := <-out.done:
-			a.want(t, "a held request", 416)
-			out = h.begin(t, p, method, path, first)
-		default:
-		}
-		if a := h.do(t, p, "GET", upload, nil); a.status != 416 {
-			return fmt.Errorf("it answers %s", a)
-		}
-		return nil
-	})
 	return out
 }
 
@@ -149,7 +144,7 @@ func TestV59RacingWriters(t *testing.T) {
 		}
 		t.Run("PATCH while PATCH", func(t *testing.T) {
 			path := h.startUpload(t, p, repo)
-			slow := h.hold(t, p, "PATCH", path, path, "slow ")
+			slow := h.hold(t, p, "PATCH", path, "slow ")
 			h.do(t, p, "PATCH", path, "fast ").want(t, "the second writer", 416, 409)
 			h.do(t, p, "PATCH", path, "fast ", headers{"Content-Range": "0-4"}).want(t, "the second writer at 0", 416, 409)
 			io.WriteString(slow.body, "writer")
@@ -161,7 +156,7 @@ func TestV59RacingWriters(t *testing.T) {
 		t.Run("PUT while PATCH", func(t *testing.T) {
 			path := h.startUpload(t, p, repo)
 			h.do(t, p, "PATCH", path, "begun, ").want(t, "a chunk", 202)
-			slow := h.hold(t, p, "PATCH", path, path, "continued ")
+			slow := h.hold(t, p, "PATCH", path, "continued ")
 			h.do(t, p, "PUT", path+"?digest="+digest.FromString("begun, ").String(), nil).want(t, "finish meanwhile", 416, 409)
 			h.do(t, p, "DELETE", path, nil).want(t, "cancel meanwhile", 416, 409)
 			io.WriteString(slow.body, "late")
@@ -174,7 +169,7 @@ func TestV59RacingWriters(t *testing.T) {
 		t.Run("PATCH while PUT", func(t *testing.T) {
 			path := h.startUpload(t, p, repo)
 			const content = "finishing slowly"
-			slow := h.hold(t, p, "PUT", path+"?digest="+digest.FromString(content).String(), path, "finishing ")
+			slow := h.hold(t, p, "PUT", path+"?digest="+digest.FromString(content).String(), "finishing ")
 			h.do(t, p, "PATCH", path, "more").want(t, "add meanwhile", 416, 409)
 			h.do(t, p, "PUT", path+"?digest="+digest.FromString("more").String(), "more").want(t, "finish meanwhile", 416, 409)
 			io.WriteString(slow.body, "slowly")
@@ -188,14 +183,13 @@ func TestV59RacingWriters(t *testing.T) {
 			path := h.startUpload(t, p, repo)
 			h.do(t, p, "PATCH", path, "whole").want(t, "a chunk", 202)
 			h.do(t, p, "PUT", path+"?digest="+digest.FromString("whole").String(), nil).want(t, "finish", 201)
-			late := h.begin(t, p, "PATCH", path, "late", headers{"Content-Range": "5-8"})
-			late.body.Close()
-			(<-late.done).want(t, "the late one", 404)
+			h.do(t, p, "PATCH", path, "late", headers{"Content-Range": "5-8"}).want(t, "the late one", 404)
+			h.do(t, p, "PATCH", path, onlyReader{strings.NewReader("late")}).want(t, "the late one", 404)
 			intact("whole")
 		})
 		t.Run("a writer that goes away", func(t *testing.T) {
 			path := h.startUpload(t, p, repo)
-			gone := h.hold(t, p, "PATCH", path, path, "half of ")
+			gone := h.hold(t, p, "PATCH", path, "half of ")
 			gone.body.CloseWithError(io.ErrUnexpectedEOF)
 			<-gone.done
 			eventually(t, "the upload to be free again", 5*time.Second, func() error {
@@ -207,6 +201,26 @@ func TestV59RacingWriters(t *testing.T) {
 			})
 			h.do(t, p, "PUT", path+"?digest="+digest.FromString("half of it").String(), "it", headers{"Content-Range": "8-9"}).want(t, "finish", 201)
 			intact("half of it")
+		})
+		t.Run("asking is not writing", func(t *testing.T) {
+			path := h.startUpload(t, p, repo)
+			var asking sync.WaitGroup
+			var over atomic.Bool
+			for range 4 {
+				asking.Go(func() {
+					for !over.Load() {
+						_, _ = h.try(p, "GET", path, nil) // it may be told that somebody is writing
+					}
+				})
+			}
+			for i := range 50 {
+				if a := h.do(t, p, "PATCH", path, "x"); a.status != 202 {
+					t.Errorf("chunk %d, while others ask how far it is: %s", i, a)
+					break
+				}
+			}
+			over.Store(true)
+			asking.Wait()
 		})
 		t.Run("many at once", func(t *testing.T) {
 			path := h.startUpload(t, p, repo)

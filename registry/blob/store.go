@@ -94,3 +94,10 @@ type Info struct {
 	Modified  time.Time
 	Committed bool // false: an unfinished upload
 }
+
+// Finder is what a store is besides whose keys say more than the upload's id: it knows what uploads were committed as,
+// when a process died before it could write that down.
+type Finder interface {
+	// Find returns the keys of committed content that came from these uploads. It may read the names of all there is.
+	Find(ctx context.Context, uploads []string) (keys []string, err error)
+}

@@ -87,9 +87,7 @@ func wrongDigest(size int64, d digest.Digest) error {
 // link makes committed bytes a blob of the repository and ends the upload, in one transaction. The row of the upload is
 // the right to do so: who finds it gone, or taken over, gives the bytes up.
 //
-// A process that dies between commit and link leaves bytes that no row names. Where the key follows from the upload's id
-// alone (object stores) the sweeper of that upload gives them up. On disk the digest is part of the key and stands in no
-// row: there they stay until fsck finds them. To write the key down before would cost every blob a transaction.
+// A process that dies between commit and link leaves bytes that no row names; the sweeper of that upload gives them up.
 func (l *Registry) link(ctx context.Context, s *session, d digest.Digest) error {
 	// The bytes are in place; a client that goes away now must not turn them into garbage.
 	ctx = context.WithoutCancel(ctx)

@@ -30,7 +30,12 @@ func TestContract(t *testing.T) {
 	}
 	for engine, open := range engines {
 		for store, place := range stores {
-			t.Run(engine+" and "+store, func(t *testing.T) { contract(t, open, place) })
+			t.Run(engine+" and "+store, func(t *testing.T) {
+				if store != "s3" { // which is told its address through the environment
+					t.Parallel()
+				}
+				contract(t, open, place)
+			})
 		}
 	}
 }

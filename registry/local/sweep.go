@@ -3,9 +3,11 @@ package local
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/registry/blob"
 )
 
 const (
@@ -108,6 +110,9 @@ func (l *Registry) SweepKeys(ctx context.Context) (int, error) {
 		if err != nil {
 			return swept, errors.Join(append(failed, err)...)
 		}
+		if err := l.sweepStrays(ctx, keys); err != nil {
+			return swept, errors.Join(append(failed, err)...)
+		}
 		for _, k := range keys {
 			if err := l.sweepKey(ctx, k); err != nil {
 				failed = append(failed, err)
@@ -120,6 +125,34 @@ func (l *Registry) SweepKeys(ctx context.Context) (int, error) {
 		}
 	}
 	return swept, errors.Join(append(failed, ctx.Err())...)
+}
+
+// sweepStrays removes what uploads that were given up had been committed as. A process that dies between the commit and
+// the transaction that tells of it leaves a file whose key no row has; the upload's id is the end of its name. To write
+// the key down before would cost every blob a transaction, so the names are looked through instead, once for many.
+func (l *Registry) sweepStrays(ctx context.Context, given []string) error {
+	finder, ok := l.store.(blob.Finder)
+	uploads := slices.DeleteFunc(slices.Clone(given), func(k string) bool { return !blob.IsUpload(k) })
+	if !ok || len(uploads) == 0 {
+		return nil
+	}
+	keys, err := finder.Find(ctx, uploads)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		var used int64
+		if err := l.db.QueryRow(ctx, `SELECT count(*) FROM blob WHERE key = $1`, k).Scan(&used); err != nil {
+			return err
+		}
+		if used > 0 {
+			continue
+		}
+		if err := l.store.Delete(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *Registry) sweepKey(ctx context.Context, key string) error {

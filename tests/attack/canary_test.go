@@ -133,37 +133,6 @@ func TestV45V52Canaries(t *testing.T) {
 	})
 }
 
-// dump is every value of every table.
-func (h *hub) dump(t testing.TB) string {
-	t.Helper()
-	d := h.open(t)
-	tables := `SELECT name FROM sqlite_master WHERE type = 'table'`
-	if h.database == "postgres" {
-		tables = `SELECT tablename FROM pg_tables WHERE schemaname = current_schema()`
-	}
-	var names []string
-	rows, err := d.Pool().Query(tables)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, name)
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	rows.Close()
-	var out strings.Builder
-	for _, name := range names {
-		h.dumpTable(t, d.Pool(), name, &out)
-	}
-	return out.String()
-}
-
 // TestV46ShownOnce: what is made once is shown once, and what is kept of it is of no use.
 func TestV46ShownOnce(t *testing.T) {
 	canaryHubs.on(t, func(t *testing.T, h *hub) {

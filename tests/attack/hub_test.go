@@ -1,13 +1,9 @@
 package attack
 
 import (
-	"bytes"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,49 +104,6 @@ type hub struct {
 	log      *record
 	secrets  *secrets
 	clean    []func() error
-}
-
-// record keeps what a process writes.
-type record struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(p)
-}
-
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.String()
-}
-
-// secrets are texts that may never be seen where people or other programs look.
-type secrets struct {
-	mu  sync.Mutex
-	all map[string]string // secret: what it is
-}
-
-func (s *secrets) add(what, secret string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all[secret] = what
-	return secret
-}
-
-// in tells which of the secrets are in a text.
-func (s *secrets) in(where, text string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for secret, what := range s.all {
-		if strings.Contains(text, secret) {
-			return fmt.Errorf("%s tells %s", where, what)
-		}
-	}
-	return nil
 }
 
 func binary(t testing.TB) string {
@@ -312,70 +265,4 @@ func (h *hub) schema(t testing.TB) string {
 		sep = "&"
 	}
 	return base + sep + "search_path=" + name
-}
-
-// open opens the hub's database beside the hub.
-func (h *hub) open(t testing.TB) *db.DB {
-	t.Helper()
-	d, err := db.Open(t.Context(), h.dbURL, db.Options{MaxConns: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return d
-}
-
-// files reads everything in the data directory.
-func (h *hub) files(t testing.TB, f func(name string, content []byte)) {
-	t.Helper()
-	err := filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		if err == nil {
-			f(path, b)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
-	rand.Read(b)
-	return b
-}
-
-// random is n random bytes as text that may stand in names.
-func random(n int) string { return hex.EncodeToString(randomBytes(n)) }
-
-// eventually is the only place that waits for something without an event to wait on.
-func eventually(t testing.TB, what string, timeout time.Duration, check func() error) time.Duration {
-	t.Helper()
-	began := time.Now()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return time.Since(began)
-		}
-		if time.Since(began) > timeout {
-			t.Fatalf("waited %s for %s: %v", timeout, what, err)
-		}
-		<-tick.C
-	}
 }

@@ -201,3 +201,29 @@ func TestCommitWithoutAnswerIsSwept(t *testing.T) {
 		h.empty()
 	})
 }
+
+// Committed bytes that cannot be read are an error of ours, once; those of an upload whose digest they were to tell are
+// given up.
+func TestOpenFaults(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, open dbtest.Open) {
+		store := memory.New(memory.Options{Buffered: true})
+		h := newHub(t, open(t), store, local.Options{})
+		for _, data := range []string{"small", large("large")} {
+			h.blobs(repo, data)
+			for _, fault := range []func(memory.Op, int, error){store.Faults().FailBefore, store.Faults().FailAfter} {
+				fault(memory.Open, 1, errBoom)
+				_, err := h.read(repo, digest.FromString(data))
+				h.code(err, registry.CodeUnknown)
+			}
+			h.has(repo, data)
+		}
+		id := h.start(repo)
+		h.add(repo, id, 0, "data")
+		store.Faults().FailBefore(memory.Open, 1, errBoom)
+		_, err := h.FinishUpload(h.ctx, repo, id, -1, nil, digest.SHA512.FromString("data"))
+		h.code(err, registry.CodeUnknown)
+		_, err = h.Upload(h.ctx, repo, id)
+		h.code(err, registry.CodeBlobUploadUnknown)
+		h.audit()
+	})
+}

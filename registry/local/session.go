@@ -158,12 +158,10 @@ func (l *Registry) claim(ctx context.Context, s *session, p purpose) error {
 	var size int64
 	var state []byte
 	s.writer = l.process + string(p)
-	err := l.db.Write(ctx, func(tx *db.Tx) error {
-		now := tx.Now()
-		return tx.QueryRow(`UPDATE upload SET writer = $2, writer_until = $3 WHERE id = $1 AND (writer = '' OR writer LIKE $4
+	now := l.db.Micros()
+	err := l.db.WriteRow(ctx, `UPDATE upload SET writer = $2, writer_until = $3 WHERE id = $1 AND (writer = '' OR writer LIKE $4
 			OR (writer_until < $5 AND writer NOT LIKE $6)) RETURNING size, hash_state`,
-			s.id, s.writer, now+writerLease.Microseconds(), l.process+"%", now, "%"+string(finishing)).Scan(&size, &state)
-	})
+		[]any{s.id, s.writer, now + writerLease.Microseconds(), l.process + "%", now, "%" + string(finishing)}, &size, &state)
 	if errors.Is(err, db.ErrNoRows) {
 		return l.refused(ctx, s)
 	}
@@ -285,12 +283,9 @@ func (l *Registry) holds(s *session) bool {
 func (l *Registry) update(ctx context.Context, s *session, query string, more ...any) error {
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
-	var n int64
-	err := l.db.Write(ctx, func(tx *db.Tx) (err error) {
-		n, err = tx.Exec(query, append([]any{s.id, s.writer, tx.Now()}, more...)...)
-		return err
-	})
-	if err == nil && n == 0 {
+	var id string
+	err := l.db.WriteRow(ctx, query+` RETURNING id`, append([]any{s.id, s.writer, l.db.Micros()}, more...), &id)
+	if errors.Is(err, db.ErrNoRows) {
 		return l.lost(ctx, s)
 	}
 	return err

@@ -73,7 +73,7 @@ func TestLimitSlowHeaders(t *testing.T) {
 			}); err != nil {
 				t.Errorf("%.30q, after %s: %v", begin, time.Since(began), err)
 			}
-			if took := time.Since(began); took < 4*time.Second || took > 15*time.Second {
+			if took := time.Since(began); took < 4*time.Second || took > 9*time.Second {
 				t.Errorf("%.30q was waited for %s", begin, took)
 			}
 		})
@@ -102,14 +102,40 @@ func TestLimitSlowBodies(t *testing.T) {
 	all.Wait()
 }
 
-// say sends something on a connection of its own and reads what comes back, for 15 s at most.
+// TestV16AnnouncedManifests: who may not push costs nothing, however large the manifest is that he says he is going to send.
+func TestV16AnnouncedManifests(t *testing.T) {
+	limitHubs.on(t, func(t *testing.T, h *hub) {
+		stranger := h.user(t, "stranger")
+		h.frugal(t, 32*mib, func() {
+			var all sync.WaitGroup
+			for i := range 64 {
+				p := []who{anonymous(), stranger}[i%2]
+				all.Go(func() {
+					text := h.rawRequest(p, "PUT", "/v2/announced/app/manifests/v1", "Content-Type: "+typeManifest, fmt.Sprint("Content-Length: ", 4*mib))
+					if err := h.say(text, func(r *bufio.Reader) error {
+						res, err := http.ReadResponse(r, nil)
+						if err == nil && res.StatusCode != 401 && res.StatusCode != 403 {
+							err = fmt.Errorf("status %d", res.StatusCode)
+						}
+						return err
+					}); err != nil {
+						t.Errorf("%s: %v", p, err)
+					}
+				})
+			}
+			all.Wait()
+		})
+	})
+}
+
+// say sends something on a connection of its own and reads what comes back, for 10 s at most.
 func (h *hub) say(text string, hear func(*bufio.Reader) error) error {
 	c, err := net.Dial("tcp", h.addr)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(15 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.WriteString(c, text); err != nil {
 		return err
 	}

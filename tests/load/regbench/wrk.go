@@ -34,7 +34,8 @@ func (p procSet) wrk(ctx context.Context, l load) (map[string]float64, error) {
 	if err := errors.Join(err, script.Close()); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "wrk", fmt.Sprintf("-t%d", min(*threads, l.conns)), fmt.Sprintf("-c%d", l.conns), fmt.Sprintf("-d%ds", max(1, int(l.dur.Seconds()))), // wrk knows no parts of a second
+	secs := max(1, int(l.dur.Seconds())) // wrk knows no parts of a second
+	cmd := exec.CommandContext(ctx, "wrk", fmt.Sprintf("-t%d", min(*threads, l.conns)), fmt.Sprintf("-c%d", l.conns), fmt.Sprintf("-d%ds", secs),
 		"--timeout", "10s", "-s", script.Name(), l.target)
 	cmd.Env = append(os.Environ(), "METHOD="+l.method, "HEADERS="+strings.Join(l.headers, "|"))
 	m := p.begin()

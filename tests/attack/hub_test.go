@@ -108,6 +108,9 @@ type hub struct {
 
 func binary(t testing.TB) string {
 	t.Helper()
+	if testing.Short() && os.Getenv("CI") == "" {
+		t.Skip("-short: this needs the built binary and takes its time; `make test` runs it")
+	}
 	path := os.Getenv("HALLMARK_BIN")
 	if path == "" {
 		path = filepath.Join("..", "..", "bin", "hallmark")

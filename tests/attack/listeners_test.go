@@ -182,7 +182,7 @@ func TestW11ForgedOrigins(t *testing.T) {
 		if strings.HasPrefix(cookie, "__Host-") || a.header.Get("Strict-Transport-Security") != "" {
 			t.Error("the hub believes that it speaks TLS")
 		}
-		a = h.do(t, h.admin(), "POST", "/api/v1/projects", map[string]any{"name": unique("forged"), "visibility": "private"}, forged).want(t, "a change", 201)
+		h.do(t, h.admin(), "POST", "/api/v1/projects", map[string]any{"name": unique("forged"), "visibility": "private"}, forged).want(t, "a change", 201)
 		audit := h.do(t, h.admin(), "GET", "/api/v1/audit?limit=200", nil).want(t, "audit", 200)
 		if strings.Contains(string(audit.body), "203.0.113.7") || strings.Contains(h.log.String(), `"ip":"203.0.113.7"`) {
 			t.Error("the forged address was believed")

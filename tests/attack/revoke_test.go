@@ -19,7 +19,6 @@ func TestV22Revocation(t *testing.T) {
 			method    string             // of the request that is refused afterwards
 			api       string             // a path of the API that p may read before; "" if there is none
 			apiStatus int                // what it answers afterwards
-			member    func(*testing.T)
 		}
 		project := h.project(t, "revoke", "private")
 		repo := project + "/app"

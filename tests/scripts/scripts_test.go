@@ -44,7 +44,7 @@ func become(program string, args []string) {
 
 // shortly is the program shortly PROGRAM ARGS...: what has not ended after a while is not going to refuse any more.
 func shortly() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	c := exec.CommandContext(ctx, os.Args[1], os.Args[2:]...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -65,6 +65,9 @@ func shortly() {
 
 func binary(t *testing.T) string {
 	t.Helper()
+	if testing.Short() && os.Getenv("CI") == "" {
+		t.Skip("-short: this needs the built binary and takes its time; `make test` runs it")
+	}
 	path := os.Getenv("HALLMARK_BIN")
 	if path == "" {
 		path = filepath.Join("..", "..", "bin", "hallmark")

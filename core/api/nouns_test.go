@@ -266,8 +266,10 @@ func TestJobsAndSystem(t *testing.T) {
 // Whoever follows a job hears of the change, and the stream ends with the job, or with the rights of whoever follows it.
 func TestFollowJob(t *testing.T) {
 	h := sqliteHub(t)
+	h.user("another", true) // the last administrator cannot be disabled
 	srv := httptest.NewServer(h.h)
 	defer srv.Close()
+	defer srv.CloseClientConnections() // a stream that a failure leaves open
 	for name, end := range map[string]func(id string){
 		"cancelled": func(id string) { h.call(operator, "POST", "/jobs/"+id+"/cancel", "").want(202) },
 		"disabled": func(string) {

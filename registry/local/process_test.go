@@ -148,7 +148,12 @@ func TestBusyElsewhere(t *testing.T) {
 		}()
 		chunks <- "one " // it has the upload now
 		for _, h := range []*hub{a, b} {
-			_, err := h.Upload(h.ctx, repo, id)
+			ctx, cancel := context.WithCancel(h.ctx)
+			if h == a { // it waits for itself for a moment, unless nobody wants to know any more
+				time.AfterFunc(20*time.Millisecond, cancel)
+			}
+			_, err := h.Upload(ctx, repo, id)
+			cancel()
 			h.code(err, registry.CodeRangeInvalid)
 			_, err = h.AppendUpload(h.ctx, repo, id, -1, strings.NewReader("x"))
 			h.code(err, registry.CodeRangeInvalid)
@@ -162,6 +167,32 @@ func TestBusyElsewhere(t *testing.T) {
 		b.has(repo, "one two")
 		b.audit()
 	})
+}
+
+// Who asks how far an upload has come while its appender is about to end waits for him.
+func TestLookWaitsForTheAppender(t *testing.T) {
+	h := newHub(t, dbtest.SQLite(t)(t), memory.New(memory.Options{}), local.Options{})
+	id := h.start(repo)
+	chunks := make(chan string)
+	done, size := make(chan error, 1), make(chan int64, 1)
+	go func() {
+		_, err := h.AppendUpload(h.ctx, repo, id, 0, &reader{chunks: chunks})
+		done <- err
+	}()
+	chunks <- "one "
+	go func() {
+		u, err := h.Upload(h.ctx, repo, id)
+		if err != nil {
+			t.Error(err)
+		}
+		size <- u.Size
+	}()
+	chunks <- "two"
+	close(chunks)
+	h.must(<-done)
+	if n := <-size; n != 7 {
+		t.Errorf("%d bytes, want 7", n)
+	}
 }
 
 // A process died while it appended: another one goes on when its lease is over, and ends the upload if it was finishing.

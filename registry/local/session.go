@@ -25,7 +25,7 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 // read twice. The one in Registry.uploads is the only one that counts; what it knows is lost with the process, and then
 // the row, or the store, tells it again.
 type session struct {
-	mu        sync.Mutex // held while a request works on the upload; nobody waits for it
+	mu        sync.Mutex // held while a request works on the upload; nobody waits for it, except as hold says
 	id        string
 	repo      string
 	actor     string
@@ -63,7 +63,7 @@ func busy(id string) error {
 
 // take finds an upload of this repository and this principal and holds it for a request. The caller unlocks it.
 func (l *Registry) take(ctx context.Context, repo, id string, p purpose) (*session, error) {
-	s, err := l.lock(ctx, repo, id)
+	s, err := l.lock(ctx, repo, id, p)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (l *Registry) take(ctx context.Context, repo, id string, p purpose) (*sessi
 }
 
 // lock finds the session of an upload. For anybody but the one who began it, there, it does not exist.
-func (l *Registry) lock(ctx context.Context, repo, id string) (*session, error) {
+func (l *Registry) lock(ctx context.Context, repo, id string, p purpose) (*session, error) {
 	if _, err := uuid.Parse(id); err != nil || len(id) != 36 {
 		return nil, registry.NewError(registry.CodeBlobUploadUnknown, "that is no upload: begin a new one.")
 	}
@@ -100,7 +100,7 @@ func (l *Registry) lock(ctx context.Context, repo, id string) (*session, error) 
 		if s.repo != repo || s.actor != core.PrincipalFrom(ctx).Actor() {
 			return nil, uploadUnknown(id)
 		}
-		if !s.mu.TryLock() {
+		if !s.hold(ctx, p) {
 			return nil, busy(id)
 		}
 		if l.current(s) {
@@ -108,6 +108,31 @@ func (l *Registry) lock(ctx context.Context, repo, id string) (*session, error) 
 		}
 		s.mu.Unlock() // it ended, or was forgotten, just before
 	}
+}
+
+// hold locks the session. Only who asks how far it has come waits for that a moment: a client whose connection broke
+// does, before the hub has noticed that the bytes end.
+func (s *session) hold(ctx context.Context, p purpose) bool {
+	const wait, step = 2 * time.Second, 5 * time.Millisecond
+	if s.mu.TryLock() {
+		return true
+	}
+	if p != looking {
+		return false
+	}
+	t := time.NewTicker(step)
+	defer t.Stop()
+	for range wait / step {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-t.C:
+		}
+		if s.mu.TryLock() {
+			return true
+		}
+	}
+	return false
 }
 
 // current reports whether a session is still the one of its upload.

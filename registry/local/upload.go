@@ -26,6 +26,9 @@ func (l *Registry) StartUpload(ctx context.Context, repo string, alg digest.Algo
 	}
 	s := &session{id: newID(), repo: repo, actor: core.PrincipalFrom(ctx).Actor(), algorithm: alg, hash: alg.Hash(),
 		fresh: true, measured: true, noted: l.db.Now()}
+	if l.startUpload(ctx, s) {
+		return registry.Upload{ID: s.id}, nil
+	}
 	err := l.write(ctx, repo, func(tx *db.Tx, r repository) error {
 		n, err := tx.Exec(`INSERT INTO upload (id, repository_id, principal, algorithm, size, created_at, updated_at)
 			SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), 0, CAST($5 AS BIGINT), CAST($5 AS BIGINT)
@@ -44,6 +47,24 @@ func (l *Registry) StartUpload(ctx context.Context, repo string, alg digest.Algo
 	}
 	l.uploads.Store(s.id, s)
 	return registry.Upload{ID: s.id}, nil
+}
+
+// startUpload begins an upload in a repository that is there, in one statement. If anything stands against it, nothing
+// happens: the way through a transaction makes the repository, or tells what is wrong.
+func (l *Registry) startUpload(ctx context.Context, s *session) bool {
+	if l.opt.Full() {
+		return false
+	}
+	var id string
+	err := l.db.WriteRow(ctx, `INSERT INTO upload (id, repository_id, principal, algorithm, size, created_at, updated_at)
+		SELECT CAST($1 AS TEXT), r.id, CAST($3 AS TEXT), CAST($4 AS TEXT), 0, CAST($5 AS BIGINT), CAST($5 AS BIGINT) FROM repository r
+		WHERE r.name = $2 AND (SELECT count(*) FROM upload WHERE principal = $3) < CAST($6 AS BIGINT)
+		AND (SELECT count(*) FROM upload WHERE repository_id = r.id) < CAST($7 AS BIGINT) RETURNING id`,
+		[]any{s.id, s.repo, s.actor, string(s.algorithm), l.db.Micros(), l.opt.UploadsPerPrincipal, l.opt.UploadsPerRepository}, &id)
+	if err == nil {
+		l.uploads.Store(s.id, s)
+	}
+	return err == nil
 }
 
 // Upload implements registry.Writer.

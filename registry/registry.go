@@ -169,3 +169,9 @@ type ReferrerPage struct {
 	Manifests []ocispec.Descriptor
 	Next      string
 }
+
+// PushGuard is what a Registry may have besides: it says whether the principal of the context may push to a repository,
+// before anything is received for it.
+type PushGuard interface {
+	MayPush(ctx context.Context, repo string) error
+}

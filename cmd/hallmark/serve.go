@@ -115,7 +115,7 @@ func (s *servers) listen(cfg *Config, h *hub) error {
 
 func (s *servers) server(h http.Handler, headerBytes int) *http.Server {
 	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: headerBytes,
+		Handler: bounded(h), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: headerBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100},
 	}
@@ -195,4 +195,24 @@ Ctrl-C ends the hub.
 func isFile(path string) bool {
 	st, err := os.Stat(path)
 	return err == nil && st.Mode().IsRegular()
+}
+
+const (
+	bodyTime  = 30 * time.Second // until a handler that reads a long body sets its own deadlines
+	bodyGrace = time.Second      // for what a handler did not read
+)
+
+// bounded keeps net/http from waiting for a body without end: before it answers it reads up to 256 KiB of what the handler
+// left, and what was refused is left as a whole.
+func bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		rc := http.NewResponseController(w)
+		_ = rc.SetReadDeadline(time.Now().Add(bodyTime))
+		next.ServeHTTP(w, r)
+		_ = rc.SetReadDeadline(time.Now().Add(bodyGrace))
+	})
 }

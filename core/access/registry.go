@@ -109,6 +109,12 @@ func (w *wrapper) DeleteBlob(ctx context.Context, repo string, d digest.Digest) 
 	return w.next.DeleteBlob(ctx, repo, d)
 }
 
+// MayPush implements registry.PushGuard.
+func (w *wrapper) MayPush(ctx context.Context, repo string) error {
+	_, err := w.mayWrite(ctx, repo)
+	return err
+}
+
 func (w *wrapper) PutManifest(ctx context.Context, repo string, put registry.ManifestPut) (*registry.Manifest, error) {
 	signOnly, err := w.mayWrite(ctx, repo)
 	if err != nil {

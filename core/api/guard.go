@@ -37,6 +37,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, who identify, next h
 		return core.Errorf(core.CodeNotFound, "there is nothing at this address")
 	}
 	p, err := who(r)
+	if op.ID == "createSession" && core.CodeOf(err) == core.CodeUnauthenticated && len(r.Header["Authorization"]) == 0 {
+		p, err = core.Anonymous(), nil // the cookie of a session that is over must keep nobody from logging in
+	}
 	if err != nil {
 		return err
 	}
@@ -86,6 +89,9 @@ func (a *API) admit(r *http.Request, op *spec.Operation, p *core.Principal) (*ca
 	}
 	param := func(name string) string { return pathValue(r, name) }
 	if !op.CheckPath(param) {
+		if p.Admin { // who may see everything is told that there is no such thing
+			return nil, core.Errorf(core.CodeNotFound, "there is no such thing")
+		}
 		return nil, a.refuse(p, rule, false)
 	}
 	if rule.on == onAnybody {

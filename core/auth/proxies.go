@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -137,7 +138,10 @@ func validHost(s string) bool {
 		return false
 	}
 	host := s
-	if h, _, err := net.SplitHostPort(s); err == nil {
+	if h, port, err := net.SplitHostPort(s); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return false
+		}
 		host = h
 	} else if strings.HasPrefix(s, "[") {
 		host = strings.TrimSuffix(s[1:], "]")

@@ -4,7 +4,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hallmarkhub/hallmark/core"
 )
@@ -20,7 +22,7 @@ func AccessLog(log *slog.Logger, next http.Handler) http.Handler {
 			log.LogAttrs(r.Context(), slog.LevelInfo, "request",
 				slog.String("method", r.Method), slog.String("path", r.URL.EscapedPath()), slog.Int("status", rec.status()),
 				slog.Int64("bytes", rec.bytes), slog.Int64("micros", time.Since(began).Microseconds()), slog.String("ip", o.IP),
-				slog.String("request_id", o.RequestID), slog.String("who", rec.who), slog.String("agent", cut(r.UserAgent(), 256)))
+				slog.String("request_id", o.RequestID), slog.String("who", rec.who), slog.String("agent", visible(cut(r.UserAgent(), 256))))
 		}()
 		next.ServeHTTP(rec, r)
 	})
@@ -39,6 +41,16 @@ func NotePrincipal(w http.ResponseWriter, p *core.Principal) {
 			return
 		}
 	}
+}
+
+// visible replaces what would do something to a terminal, or look like another line.
+func visible(s string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, s)
 }
 
 func cut(s string, n int) string {

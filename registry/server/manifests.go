@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -67,6 +68,12 @@ func matches(header []string, etag string) bool {
 }
 
 func (c *call) putManifest() error {
+	// A manifest is read into memory, so whoever may not push is refused before that.
+	if g, ok := c.s.reg.(registry.PushGuard); ok {
+		if err := g.MayPush(c.ctx, c.q.Repository); err != nil {
+			return err
+		}
+	}
 	payload, err := c.readManifest()
 	if err != nil {
 		return err
@@ -128,8 +135,11 @@ func (c *call) readManifest() ([]byte, error) {
 	var err error
 	if c.r.ContentLength > 0 {
 		body = c.newBody(c.r.ContentLength, true, tooLarge)
-		payload = make([]byte, c.r.ContentLength)
-		_, err = io.ReadFull(body, payload)
+		// What is announced is believed up to a size that nearly all manifests have; beyond it the bytes have to come first.
+		var b bytes.Buffer
+		b.Grow(int(min(c.r.ContentLength, 64<<10)) + bytes.MinRead)
+		_, err = b.ReadFrom(body)
+		payload = b.Bytes()
 	} else {
 		payload, err = io.ReadAll(body)
 	}

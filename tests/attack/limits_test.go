@@ -1,9 +1,7 @@
 package attack
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 
@@ -61,58 +59,6 @@ func TestLimitUploadsOfRepository(t *testing.T) {
 	})
 }
 
-func TestLimitSizes(t *testing.T) {
-	smallHubs.on(t, func(t *testing.T, h *hub) {
-		admin, repo := h.admin(), h.project(t, "sizes", "private")+"/app"
-		largest := bytes.Repeat([]byte("x"), mib)
-		larger := append(largest, 'x')
-		push := func(content []byte) *answer {
-			return h.do(t, admin, "POST", "/v2/"+repo+"/blobs/uploads/?digest="+digestOf(content).String(), content)
-		}
-		push(largest).want(t, "1 MiB at once", 201)
-		push(larger).want(t, "1 MiB + 1 at once", 413)
-		inChunks := func(content []byte, parts int) *answer {
-			path := h.startUpload(t, admin, repo)
-			size := (len(content) + parts - 1) / parts
-			for i := range parts {
-				a := h.do(t, admin, "PATCH", path, io.MultiReader(bytes.NewReader(content[i*size:min((i+1)*size, len(content))])))
-				if a.status != 202 {
-					return a
-				}
-			}
-			return h.do(t, admin, "PUT", path+"?digest="+digestOf(content).String(), nil)
-		}
-		inChunks(largest, 2).want(t, "1 MiB in two chunks", 201)
-		inChunks(larger, 2).want(t, "1 MiB + 1 in two chunks", 413)
-		path := h.startUpload(t, admin, repo)
-		h.do(t, admin, "PATCH", path, largest[:10]).want(t, "a chunk", 202)
-		h.do(t, admin, "PUT", path+"?digest="+digestOf(larger).String(), io.MultiReader(bytes.NewReader(larger[10:]))).want(t, "the rest with the finish", 413)
-		h.do(t, admin, "HEAD", blobPath(repo, digestOf(larger)), nil).want(t, "what was too large", 404)
-
-		im := h.newImage(t, repo)
-		h.putManifest(t, admin, repo, "t", typeManifest, padded(im, 64<<10)).want(t, "a manifest of 64 KiB", 201)
-		h.putManifest(t, admin, repo, "t", typeManifest, padded(im, 64<<10+1)).want(t, "a manifest of 64 KiB + 1", 413)
-
-		// Lists: two entries unless said otherwise, three at most.
-		for i := range 5 {
-			h.putManifest(t, admin, repo, fmt.Sprint("page", i), typeManifest, im.manifest).want(t, "tag", 201)
-		}
-		for query, want := range map[string]int{"": 2, "?n=3": 3, "?n=4": 3} {
-			a := h.do(t, admin, "GET", "/v2/"+repo+"/tags/list"+query, nil).want(t, query, 200)
-			if got := length(t, a, "tags"); got != want {
-				t.Errorf("tags%s: %d entries, not %d", query, got, want)
-			}
-		}
-		var token struct {
-			Expires int `json:"expires_in"`
-		}
-		h.do(t, anonymous(), "GET", "/service/token?service=hallmark", nil).decode(t, &token)
-		if token.Expires != 90 {
-			t.Errorf("limits.token_life is 90 s, and a token lives %d s", token.Expires)
-		}
-	})
-}
-
 func TestLimitTags(t *testing.T) {
 	limitHubs.on(t, func(t *testing.T, h *hub) {
 		admin, repo := h.admin(), h.project(t, "tags", "private")+"/app"
@@ -151,50 +97,6 @@ func TestLimitTags(t *testing.T) {
 		if got := length(t, a, "manifests"); got != 1 || a.header.Get("Link") != "" {
 			t.Errorf("%d referrers on the second page, Link %q", got, a.header.Get("Link"))
 		}
-	})
-}
-
-func TestLimitRequests(t *testing.T) {
-	limitHubs.on(t, func(t *testing.T, h *hub) {
-		form := headers{"Content-Type": "application/x-www-form-urlencoded"}
-		fill := func(s string, size int) string { return s + strings.Repeat("x", size-len(s)) }
-		h.do(t, anonymous(), "POST", "/service/token", fill("service=hallmark&client_id=", 8<<10), form).want(t, "a form of 8 KiB", 200)
-		h.do(t, anonymous(), "POST", "/service/token", fill("service=hallmark&client_id=", 8<<10+1), form).want(t, "a form of 8 KiB + 1", 413)
-		h.do(t, anonymous(), "POST", "/service/token", onlyReader{strings.NewReader(fill("service=hallmark&client_id=", 8<<10+1))}, form).want(t, "the same in chunks", 413)
-		h.do(t, anonymous(), "GET", "/service/token?"+fill("service=hallmark&client_id=", 8<<10), nil).want(t, "a query of 8 KiB", 200, 414)
-		h.do(t, anonymous(), "GET", "/service/token?"+fill("service=hallmark&client_id=", 8<<10+1), nil).want(t, "a query of 8 KiB + 1", 413, 414)
-
-		body := func(size int) string {
-			const begin, end = `{"name":"`, `"}`
-			return begin + strings.Repeat("x", size-len(begin)-len(end)) + end
-		}
-		typed := headers{"Content-Type": "application/json"}
-		for range 2 {
-			h.do(t, h.admin(), "POST", "/api/v1/projects", body(mib), typed).want(t, "a body of 1 MiB", 400) // read, and found to be no project
-			h.do(t, h.admin(), "POST", "/api/v1/projects", body(mib+1), typed).want(t, "a body of 1 MiB + 1", 413)
-			h.do(t, h.admin(), "POST", "/api/v1/projects", onlyReader{strings.NewReader(body(mib + 1))}, typed).want(t, "the same in chunks", 413)
-		}
-		project := h.project(t, "readme", "private")
-		h.newImage(t, project+"/app")
-		readme := func(size int) *answer {
-			return h.do(t, h.admin(), "PATCH", "/api/v1/projects/"+project+"/repositories/app", map[string]any{"readme": strings.Repeat("x", size)}, headers{"If-Match": "*"})
-		}
-		readme(64<<10).want(t, "a README of 64 KiB", 200)
-		readme(64<<10+1).want(t, "a README of 64 KiB + 1", 400, 413)
-
-		for size, want := range map[int]int{30 << 10: 401, 40 << 10: 431, 1 << 20: 431} {
-			h.raw(t, "GET", h.rawRequest(anonymous(), "GET", "/v2/", "X-Long: "+strings.Repeat("x", size))).want(t, fmt.Sprintf("headers of %d bytes", size), want)
-		}
-		h.raw(t, "GET", h.rawRequest(anonymous(), "GET", "/v2/", strings.Repeat("X-Many: y\r\n", 90)+"X: y")).want(t, "93 headers", 401)
-		if a := h.raw(t, "GET", h.rawRequest(anonymous(), "GET", "/v2/", strings.Repeat("X-Many: y\r\n", 200)+"X: y")); a.status != 431 {
-			t.Errorf("203 headers: %s", a)
-		}
-		// An address of more than 8 KiB is none of ours.
-		a := h.raw(t, "GET", h.rawRequest(h.admin(), "GET", "/v2/_catalog?ns="+strings.Repeat("x", 8<<10)))
-		if a.status < 400 {
-			t.Errorf("an address of more than 8 KiB: %s", a)
-		}
-		h.raw(t, "GET", h.rawRequest(h.admin(), "GET", "/v2/_catalog?ns="+strings.Repeat("x", 8000))).want(t, "an address of nearly 8 KiB", 200)
 	})
 }
 

@@ -160,9 +160,14 @@ func merge(engine db.Engine) (fs.FS, error) {
 	if err != nil {
 		return nil, err
 	}
+	head := "-- +goose Up\n"
+	if engine == db.Postgres {
+		// Not the limits of a request: an index on a large table takes its time.
+		head += "SET LOCAL statement_timeout = 0;\nSET LOCAL lock_timeout = '60s';\n"
+	}
 	merged := fstest.MapFS{}
 	for name, text := range texts {
-		merged[name] = &fstest.MapFile{Data: []byte("-- +goose Up\n" + text)}
+		merged[name] = &fstest.MapFile{Data: []byte(head + text)}
 	}
 	return merged, nil
 }

@@ -45,7 +45,7 @@ type DB struct {
 	closed   sync.Once
 
 	recorder atomic.Pointer[Recorder]
-	stmts    sync.Map // SQLite: text -> *sql.Stmt of pool
+	stmts    statements // SQLite only, of pool
 }
 
 // Open opens the database at rawURL: "sqlite:///path/to/file" or "postgres://..". It does not touch the schema.
@@ -65,7 +65,7 @@ func Open(ctx context.Context, rawURL string, opt Options) (*DB, error) {
 	case strings.HasPrefix(rawURL, "postgres:"), strings.HasPrefix(rawURL, "postgresql:"):
 		err = d.openPostgres(ctx, rawURL, opt)
 	default:
-		err = fmt.Errorf("the database address %q begins with neither sqlite: nor postgres:", Redact(rawURL))
+		err = CheckAddress(rawURL)
 	}
 	if err != nil {
 		return nil, err
@@ -77,12 +77,26 @@ func Open(ctx context.Context, rawURL string, opt Options) (*DB, error) {
 	return d, nil
 }
 
-// Redact returns a database address without its password.
+// CheckAddress reports what keeps Open from understanding rawURL. It asks no server and opens no file.
+func CheckAddress(rawURL string) error {
+	switch {
+	case strings.HasPrefix(rawURL, "sqlite:"):
+		_, err := sqlitePath(rawURL)
+		return err
+	case strings.HasPrefix(rawURL, "postgres:"), strings.HasPrefix(rawURL, "postgresql:"):
+		_, err := postgresConfig(rawURL)
+		return err
+	}
+	return fmt.Errorf("the database address %q begins with neither sqlite: nor postgres:", Redact(rawURL))
+}
+
+// Redact returns a database address without its password, which may stand in the query as well.
 func Redact(rawURL string) string {
 	u, err := url.Parse(rawURL)
-	if err != nil {
+	if err != nil || u.Opaque != "" {
 		return strings.SplitN(rawURL, ":", 2)[0] + ":.."
 	}
+	u.RawQuery, u.Fragment = "", ""
 	return u.Redacted()
 }
 
@@ -160,9 +174,12 @@ func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *Row {
 	if d.engine == Postgres {
 		return &Row{row: d.pool.QueryRowContext(ctx, query, args...), translate: d.translate}
 	}
-	stmt, err := d.stmt(query)
-	if err != nil {
-		return &Row{err: err}
+	stmt, err := d.stmts.get(query)
+	switch {
+	case err != nil:
+		return &Row{err: d.translate(err)}
+	case stmt == nil:
+		return &Row{row: d.pool.QueryRowContext(context.WithoutCancel(ctx), query, args...), translate: d.translate}
 	}
 	// A context that can end makes the driver start a goroutine for each statement. Ours take microseconds.
 	return &Row{row: stmt.QueryRow(args...), translate: d.translate}
@@ -171,20 +188,25 @@ func (d *DB) QueryRow(ctx context.Context, query string, args ...any) *Row {
 // Query reads rows outside any transaction and hands each to scan.
 func (d *DB) Query(ctx context.Context, query string, args []any, scan func(scan func(dest ...any) error) error) error {
 	d.record(query)
-	var rows *sql.Rows
-	var err error
-	if d.engine == Postgres {
-		rows, err = d.pool.QueryContext(ctx, query, args...)
-	} else {
-		var stmt *sql.Stmt
-		if stmt, err = d.stmt(query); err == nil {
-			rows, err = stmt.Query(args...)
-		}
-	}
+	rows, err := d.query(ctx, query, args)
 	if err != nil {
 		return d.translate(err)
 	}
 	return each(rows, scan, d.translate)
+}
+
+func (d *DB) query(ctx context.Context, query string, args []any) (*sql.Rows, error) {
+	if d.engine == Postgres {
+		return d.pool.QueryContext(ctx, query, args...)
+	}
+	stmt, err := d.stmts.get(query)
+	switch {
+	case err != nil:
+		return nil, err
+	case stmt == nil:
+		return d.pool.QueryContext(context.WithoutCancel(ctx), query, args...)
+	}
+	return stmt.Query(args...)
 }
 
 func each(rows *sql.Rows, scan func(scan func(dest ...any) error) error, translate func(error) error) error {
@@ -195,20 +217,4 @@ func each(rows *sql.Rows, scan func(scan func(dest ...any) error) error, transla
 		}
 	}
 	return translate(rows.Err())
-}
-
-// stmt returns the prepared statement for a text. Texts are constants of the program, so the map does not grow.
-func (d *DB) stmt(query string) (*sql.Stmt, error) {
-	if s, ok := d.stmts.Load(query); ok {
-		return s.(*sql.Stmt), nil
-	}
-	s, err := d.pool.Prepare(query)
-	if err != nil {
-		return nil, d.translate(err)
-	}
-	if old, ok := d.stmts.LoadOrStore(query, s); ok {
-		s.Close()
-		return old.(*sql.Stmt), nil
-	}
-	return s, nil
 }

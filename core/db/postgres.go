@@ -9,6 +9,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,12 +31,9 @@ const (
 )
 
 func (d *DB) openPostgres(ctx context.Context, rawURL string, opt Options) error {
-	cfg, err := pgx.ParseConfig(rawURL)
+	cfg, err := postgresConfig(rawURL)
 	if err != nil {
-		return fmt.Errorf("the database address %s is not understood: %w", Redact(rawURL), err)
-	}
-	if cfg.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
-		return errors.New("the database address asks for the simple protocol, which mixes values into the text of statements; remove default_query_exec_mode")
+		return err
 	}
 	d.engine, d.feed.shared, d.feed.start = Postgres, true, time.Now()
 	for k, v := range map[string]string{"statement_timeout": "5000", "lock_timeout": "2000",
@@ -53,7 +53,7 @@ func (d *DB) openPostgres(ctx context.Context, rawURL string, opt Options) error
 	var commit string
 	if err := d.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&commit); err != nil {
 		d.pool.Close()
-		return fmt.Errorf("the database %s does not answer: %w", Redact(rawURL), err)
+		return fmt.Errorf("the database %s does not answer: %w", Redact(rawURL), connectCause(err))
 	}
 	if commit == "off" {
 		// Whatever others on that server put up with: what is acknowledged here is on its disk.
@@ -62,6 +62,42 @@ func (d *DB) openPostgres(ctx context.Context, rawURL string, opt Options) error
 		d.connect(cfg)
 	}
 	return nil
+}
+
+// postgresConfig reads a database address. What the parser says of one without clear borders is not told: what it takes for
+// a port may be a part of the password.
+func postgresConfig(rawURL string) (*pgx.ConnConfig, error) {
+	if _, err := url.Parse(rawURL); err != nil {
+		return nil, errors.New("the database address is not of the form postgres://user:password@host:port/database (in a password / is written %2F, ? %3F, # %23, % %25)")
+	}
+	cfg, err := pgx.ParseConfig(rawURL)
+	if err != nil {
+		why := err.Error()
+		if i := strings.LastIndex(why, "`: "); i >= 0 { // before that it repeats the address
+			why = why[i+len("`: "):]
+		}
+		return nil, fmt.Errorf("the database address %s is not understood: %s", Redact(rawURL), why)
+	}
+	if cfg.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+		return nil, errors.New("the database address asks for the simple protocol, which mixes values into the text of statements; remove default_query_exec_mode")
+	}
+	return cfg, nil
+}
+
+// connectCause says in one line why there is no connection. The driver tells of each address that it tried, with TLS and
+// without, on a line of its own.
+func connectCause(err error) error {
+	var connect *pgconn.ConnectError
+	if !errors.As(err, &connect) {
+		return err
+	}
+	var causes []string
+	for line := range strings.Lines(connect.Unwrap().Error()) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(causes, line) {
+			causes = append(causes, line)
+		}
+	}
+	return errors.New(strings.Join(causes, "; "))
 }
 
 func (d *DB) connect(cfg *pgx.ConnConfig) {

@@ -16,15 +16,15 @@ import (
 const sqliteReaders = 8
 
 func (d *DB) openSQLite(ctx context.Context, rawURL string, opt Options) error {
-	u, err := url.Parse(rawURL)
-	if err != nil || u.Path == "" {
-		return fmt.Errorf("the database address %q is not of the form sqlite:///path/to/file", rawURL)
+	path, err := sqlitePath(rawURL)
+	if err != nil {
+		return err
 	}
 	d.engine = SQLite
 	// synchronous=FULL: a commit is on the disk when it returns. The pages of a small hub fit into 16 MiB per connection.
 	pragmas := "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" +
 		"&_pragma=cache_size(-16384)&_pragma=temp_store(MEMORY)&_pragma=mmap_size(268435456)"
-	file := (&url.URL{Path: u.Path}).EscapedPath()
+	file := (&url.URL{Path: path}).EscapedPath()
 	w, err := sql.Open("sqlite", "file:"+file+"?_txlock=immediate&"+pragmas)
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func (d *DB) openSQLite(ctx context.Context, rawURL string, opt Options) error {
 	conn, err := w.Conn(ctx)
 	if err != nil {
 		w.Close()
-		return fmt.Errorf("the database %s cannot be opened: %w", u.Path, err)
+		return fmt.Errorf("the database %s cannot be opened: %w", path, err)
 	}
 	if err := assertDurable(ctx, conn); err != nil {
 		conn.Close()
@@ -45,6 +45,7 @@ func (d *DB) openSQLite(ctx context.Context, rawURL string, opt Options) error {
 		w.Close()
 		return err
 	}
+	d.stmts.prepare = d.pool.Prepare
 	n := opt.MaxConns
 	if n == 0 {
 		n = sqliteReaders
@@ -53,6 +54,15 @@ func (d *DB) openSQLite(ctx context.Context, rawURL string, opt Options) error {
 	d.pool.SetMaxIdleConns(n)
 	d.writer = newWriter(d, w)
 	return nil
+}
+
+// sqlitePath is the file of a database address. A host would be the first name of a relative path, taken for another.
+func sqlitePath(rawURL string) (string, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Path == "" || u.Host != "" {
+		return "", fmt.Errorf("the database address %q is not of the form sqlite:///path/to/file", rawURL)
+	}
+	return u.Path, nil
 }
 
 // assertDurable makes sure that the settings on which "201 means durable" rests are in force.

@@ -20,7 +20,7 @@ type writer struct {
 	d     *DB
 	pool  *sql.DB
 	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	stmts statements
 	queue chan *writeRequest
 	quit  chan struct{}
 	done  chan struct{}
@@ -36,8 +36,9 @@ type writeRequest struct {
 }
 
 func newWriter(d *DB, pool *sql.DB) *writer {
-	return &writer{d: d, pool: pool, stmts: map[string]*sql.Stmt{}, queue: make(chan *writeRequest, 4*writerBatch),
-		quit: make(chan struct{}), done: make(chan struct{})}
+	w := &writer{d: d, pool: pool, queue: make(chan *writeRequest, 4*writerBatch), quit: make(chan struct{}), done: make(chan struct{})}
+	w.stmts.prepare = func(query string) (*sql.Stmt, error) { return w.conn.PrepareContext(context.Background(), query) }
+	return w
 }
 
 // do hands f to the writer and waits. The first call starts it: before, migrations use the connection.
@@ -75,9 +76,7 @@ func (w *writer) close() {
 func (w *writer) loop() {
 	defer close(w.done)
 	defer func() {
-		for _, s := range w.stmts {
-			s.Close()
-		}
+		w.stmts.close()
 		if w.conn != nil {
 			w.conn.Close()
 		}
@@ -212,40 +211,34 @@ func (w *writer) exec(text string) error {
 	return err
 }
 
-func (w *writer) stmt(query string) (*sql.Stmt, error) {
-	if s, ok := w.stmts[query]; ok {
-		return s, nil
-	}
-	s, err := w.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, err
-	}
-	w.stmts[query] = s
-	return s, nil
-}
-
 // ExecContext, QueryContext and QueryRowContext make the writer a runner: prepared once, never cancelled midway.
-func (w *writer) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
-	s, err := w.stmt(query)
-	if err != nil {
+func (w *writer) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	s, err := w.stmts.get(query)
+	switch {
+	case err != nil:
 		return nil, err
+	case s == nil:
+		return w.conn.ExecContext(context.WithoutCancel(ctx), query, args...)
 	}
 	return s.Exec(args...)
 }
 
-func (w *writer) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
-	s, err := w.stmt(query)
-	if err != nil {
+func (w *writer) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	s, err := w.stmts.get(query)
+	switch {
+	case err != nil:
 		return nil, err
+	case s == nil:
+		return w.conn.QueryContext(context.WithoutCancel(ctx), query, args...)
 	}
 	return s.Query(args...)
 }
 
 func (w *writer) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	s, err := w.stmt(query)
-	if err != nil {
+	s, err := w.stmts.get(query)
+	if err != nil || s == nil {
 		// sql.Row cannot be made with an error from outside; the same statement unprepared gives the same one.
-		return w.conn.QueryRowContext(ctx, query, args...)
+		return w.conn.QueryRowContext(context.WithoutCancel(ctx), query, args...)
 	}
 	return s.QueryRow(args...)
 }

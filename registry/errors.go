@@ -2,6 +2,7 @@ package registry
 
 import (
 	"errors"
+	"net/http"
 	"time"
 )
 
@@ -31,12 +32,40 @@ const (
 const (
 	CodeTagInvalid   Code = "TAG_INVALID"
 	CodeQueryInvalid Code = "QUERY_INVALID" // a parameter that is no number, or out of range
-	CodeRangeInvalid Code = "RANGE_INVALID" // 416: not the upload's offset, or somebody else writes to it
-	CodeTooLarge     Code = "TOO_LARGE"     // 413
-	CodeUnavailable  Code = "UNAVAILABLE"   // 503: try again
-	CodeNoSpace      Code = "NO_SPACE"      // 507
-	CodeUnknown      Code = "UNKNOWN"       // 500
+	CodeRangeInvalid Code = "RANGE_INVALID" // not the upload's offset, or somebody else writes to it
+	CodeTooLarge     Code = "TOO_LARGE"
+	CodeUnavailable  Code = "UNAVAILABLE" // try again
+	CodeNoSpace      Code = "NO_SPACE"
+	CodeUnknown      Code = "UNKNOWN"
 )
+
+// Status returns the HTTP status of a code. What the specification leaves open is as in Docker's registry.
+func (c Code) Status() int {
+	switch c {
+	case CodeBlobUnknown, CodeBlobUploadUnknown, CodeManifestUnknown, CodeNameUnknown:
+		return http.StatusNotFound
+	case CodeBlobUploadInvalid, CodeDigestInvalid, CodeManifestBlobUnknown, CodeManifestInvalid, CodeNameInvalid,
+		CodeSizeInvalid, CodeTagInvalid, CodeQueryInvalid:
+		return http.StatusBadRequest
+	case CodeUnauthorized:
+		return http.StatusUnauthorized
+	case CodeDenied:
+		return http.StatusForbidden
+	case CodeUnsupported: // "Deleting tags" and others: 400 or 405 for what is disabled
+		return http.StatusMethodNotAllowed
+	case CodeTooManyRequests:
+		return http.StatusTooManyRequests
+	case CodeRangeInvalid:
+		return http.StatusRequestedRangeNotSatisfiable
+	case CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case CodeUnavailable:
+		return http.StatusServiceUnavailable
+	case CodeNoSpace:
+		return http.StatusInsufficientStorage
+	}
+	return http.StatusInternalServerError
+}
 
 // Error is what a client is told. Message is a sentence for a person that says what to do next, because docker shows
 // nothing else.

@@ -37,6 +37,10 @@ type Reader interface {
 // Writer pushes. An upload belongs to the repository and to the principal that started it; for anybody else it does
 // not exist (CodeBlobUploadUnknown).
 type Writer interface {
+	// MayPush says whether the principal of the context may push to a repository at all, before anything is received
+	// for it. The verbs below decide for themselves all the same; a registry without rights of its own says yes.
+	MayPush(ctx context.Context, repo string) error
+
 	// PutManifest stores a manifest and points tags at it, all of them or none. Whatever the manifest refers to
 	// must be linked to the repository before (CodeManifestBlobUnknown names what is missing); its subject need not.
 	PutManifest(ctx context.Context, repo string, put ManifestPut) (*Manifest, error)
@@ -168,10 +172,4 @@ type ReferrerQuery struct {
 type ReferrerPage struct {
 	Manifests []ocispec.Descriptor
 	Next      string
-}
-
-// PushGuard is what a Registry may have besides: it says whether the principal of the context may push to a repository,
-// before anything is received for it.
-type PushGuard interface {
-	MayPush(ctx context.Context, repo string) error
 }

@@ -29,6 +29,8 @@ func (Unsupported) StatBlob(context.Context, string, digest.Digest, bool) (int64
 	return 0, refused("reading blobs")
 }
 
+func (Unsupported) MayPush(context.Context, string) error { return refused("pushing") }
+
 func (Unsupported) PutManifest(context.Context, string, ManifestPut) (*Manifest, error) {
 	return nil, refused("pushing manifests")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -84,47 +85,22 @@ func wrongDigest(size int64, d digest.Digest) error {
 	return registry.NewError(registry.CodeDigestInvalid, fmt.Sprintf("the %d bytes that arrived do not have digest %s: begin a new upload.", size, d))
 }
 
-// link makes committed bytes a blob of the repository and ends the upload, in one transaction. The row of the upload is
-// the right to do so: who finds it gone, or taken over, gives the bytes up.
+// link makes committed bytes a blob of the repository and ends the upload, all or nothing. The row of the upload is the
+// right to do so: who finds it gone, or taken over, gives the bytes up.
 //
 // A process that dies between commit and link leaves bytes that no row names; the sweeper of that upload gives them up.
 func (l *Registry) link(ctx context.Context, s *session, d digest.Digest) error {
 	// The bytes are in place; a client that goes away now must not turn them into garbage.
 	ctx = context.WithoutCancel(ctx)
-	var lease int64
-	err := l.db.Write(ctx, func(tx *db.Tx) error {
-		id, project, err := l.repositoryID(tx, s.repo)
-		if err != nil {
-			return err
-		}
-		now := tx.Now()
-		lease = now + l.opt.Lease.Microseconds()
-		var kept string
-		if err := tx.QueryRow(`INSERT INTO blob (digest, key, size, created_at, leased_until) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (digest) DO UPDATE SET leased_until = excluded.leased_until RETURNING key`,
-			string(d), s.key, s.size, now, lease).Scan(&kept); err != nil {
-			return err
-		}
-		if kept != s.key {
-			if err := l.discardKey(tx, s.key); err != nil {
-				return err
-			}
-		}
-		if err := linkBlob(tx, id, project, d, s.size, lease); err != nil {
-			return err
-		}
-		n, err := tx.Exec(`DELETE FROM upload WHERE id = $1 AND writer = $2`, s.id, s.writer)
-		if err == nil && n == 0 {
-			err = uploadUnknown(s.id)
-		}
-		return err
-	})
+	now := l.db.Micros()
+	lease := now + l.opt.Lease.Microseconds()
+	err, lost := l.tryLink(ctx, s, d, now, lease)
 	if err == nil {
 		l.uploads.Delete(s.id)
 		return nil
 	}
 	found, eerr := l.end(ctx, s)
-	if eerr == nil && errors.Is(err, db.ErrUnavailable) {
+	if eerr == nil && lost {
 		// The commit may have happened although its answer was lost. It is decided by now.
 		if b, lerr := l.loadBlob(ctx, l.key(s.repo, string(d))); lerr == nil && b.lease.Load() >= lease {
 			return nil
@@ -132,6 +108,91 @@ func (l *Registry) link(ctx context.Context, s *session, d digest.Digest) error 
 	}
 	if eerr == nil && !found {
 		return uploadUnknown(s.id) // somebody ended it, or deleted the whole repository
+	}
+	return err
+}
+
+// linkPatience is how long a database that is away is waited for before a finished upload is given up.
+const linkPatience = 10 * time.Second
+
+// tryLink links, again while the database is away: it may only be starting anew, and the client would have to send
+// everything once more. lost says that an answer was lost, so that what was not done may have been done.
+func (l *Registry) tryLink(ctx context.Context, s *session, d digest.Digest, now, lease int64) (err error, lost bool) {
+	until := time.Now().Add(linkPatience)
+	for wait := 100 * time.Millisecond; ; wait *= 2 {
+		if l.db.Engine() == db.Postgres {
+			err = l.linkAtOnce(ctx, s, d, now, lease)
+		} else {
+			err = l.db.Write(ctx, func(tx *db.Tx) error { return l.linkStepwise(tx, s, d, now, lease) })
+		}
+		if !errors.Is(err, db.ErrUnavailable) {
+			return err, lost
+		}
+		lost = true
+		if time.Now().Add(wait).After(until) {
+			return err, lost
+		}
+		<-time.After(wait)
+	}
+}
+
+// linkStepwise is link in a transaction, for an engine that answers within the process.
+func (l *Registry) linkStepwise(tx *db.Tx, s *session, d digest.Digest, now, lease int64) error {
+	id, project, err := l.repositoryID(tx, s.repo)
+	if err != nil {
+		return err
+	}
+	n, err := tx.Exec(`DELETE FROM upload WHERE id = $1 AND writer = $2 AND repository_id = $3`, s.id, s.writer, id)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return uploadUnknown(s.id)
+	}
+	var kept string
+	if err := tx.QueryRow(`INSERT INTO blob (digest, key, size, created_at, leased_until) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (digest) DO UPDATE SET leased_until = excluded.leased_until RETURNING key`,
+		string(d), s.key, s.size, now, lease).Scan(&kept); err != nil {
+		return err
+	}
+	if kept != s.key {
+		if err := l.discardKey(tx, s.key); err != nil {
+			return err
+		}
+	}
+	return linkBlob(tx, id, project, d, s.size, lease)
+}
+
+// linkAtOnce is link in one statement, for an engine where each is a round trip. Its parts all see the database as it
+// was before, so each takes what it needs from the rows that another one returns; that is also the order in which they
+// lock: the repository, for which the foreign keys would wait in the end, then the upload, without which nothing is left
+// to do, then as linkStepwise does. Who has to wait for a row goes on with what its last owner left of it.
+func (l *Registry) linkAtOnce(ctx context.Context, s *session, d digest.Digest, now, lease int64) error {
+	var id string
+	err := l.db.WriteRow(ctx, `WITH home AS (
+			SELECT id, project_id FROM repository WHERE name = $1 FOR KEY SHARE
+		), ended AS (
+			DELETE FROM upload USING home WHERE upload.id = $2 AND upload.writer = $3 AND upload.repository_id = home.id
+			RETURNING home.id, home.project_id
+		), kept AS (
+			INSERT INTO blob (digest, key, size, created_at, leased_until)
+			SELECT CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS BIGINT), CAST($7 AS BIGINT), CAST($8 AS BIGINT) FROM ended
+			ON CONFLICT (digest) DO UPDATE SET leased_until = excluded.leased_until RETURNING key
+		), discarded AS (
+			INSERT INTO garbage_key (key, delete_after) SELECT CAST($5 AS TEXT), CAST($9 AS BIGINT) FROM kept
+			WHERE kept.key <> $5 AND NOT EXISTS (SELECT 1 FROM blob WHERE key = $5) ON CONFLICT (key) DO NOTHING
+		), linked AS (
+			INSERT INTO blob_link (repository_id, digest, leased_until, created_at)
+			SELECT ended.id, CAST($4 AS TEXT), CAST($8 AS BIGINT), CAST($7 AS BIGINT) FROM ended, kept
+			ON CONFLICT (repository_id, digest) DO UPDATE SET leased_until = excluded.leased_until RETURNING repository_id
+		), charged AS (
+			INSERT INTO project_blob (project_id, digest, size)
+			SELECT ended.project_id, CAST($4 AS TEXT), CAST($6 AS BIGINT) FROM ended, linked
+			ON CONFLICT (project_id, digest) DO UPDATE SET size = excluded.size WHERE project_blob.size <> excluded.size
+		) SELECT id FROM ended`,
+		[]any{s.repo, s.id, s.writer, string(d), s.key, s.size, now, lease, now + l.opt.GarbageDelay.Microseconds()}, &id)
+	if errors.Is(err, db.ErrNoRows) {
+		err = uploadUnknown(s.id) // or it went with its repository
 	}
 	return err
 }
@@ -170,11 +231,18 @@ func (l *Registry) end(ctx context.Context, s *session) (found bool, err error) 
 	r := remains{id: s.id, fresh: s.fresh, key: s.key}
 	l.unsettled.Store(s.id, r)
 	l.uploads.Delete(s.id)
-	if found, err = l.settle(ctx, r); err == nil && !s.fresh {
-		// Room is made at once if the store can. If not, the key stands in its table.
-		_ = l.store.Delete(ctx, s.id)
+	if found, err = l.settle(ctx, r); err != nil || s.fresh {
+		return found, err
 	}
-	return found, err
+	// Room is made at once if the store can. If not, the key stands in its table.
+	if l.store.Delete(ctx, s.id) == nil && s.begun && s.key == "" && !l.db.Shared() {
+		// Nobody has ever asked the store to commit it, so there is nothing left that the sweeper had to look for.
+		_ = l.db.Write(ctx, func(tx *db.Tx) error {
+			_, err := tx.Exec(`DELETE FROM garbage_key WHERE key = $1`, s.id)
+			return err
+		})
+	}
+	return found, nil
 }
 
 // settle writes down that an upload has ended. Its row comes first: a link that was lost on the way to its commit holds

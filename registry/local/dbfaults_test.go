@@ -179,13 +179,13 @@ func TestCommitAnswerLost(t *testing.T) {
 	h := newHub(t, d, memory.New(memory.Options{}), local.Options{})
 	id := h.start(repo)
 	h.add(repo, id, 0, "config")
-	p.loseAnswer(`INSERT INTO blob_link`)
+	p.loseAnswer(`INSERT INTO blob_link`, bind)
 	h.must(h.finish(repo, id, "config"))
 	h.has(repo, "config")
 	h.audit()
 
 	image := tagged(manifest("config"), "latest")
-	p.loseAnswer(`INSERT INTO manifest_link`)
+	p.loseAnswer(`INSERT INTO manifest_link`, "commit")
 	if _, err := h.PutManifest(h.ctx, repo, image); !errors.Is(err, db.ErrUnavailable) {
 		t.Fatalf("want unavailable, got %v", err)
 	}
@@ -205,8 +205,12 @@ type proxy struct {
 
 	mu   sync.Mutex
 	lost int
-	arm  []byte // a connection that sends this loses the answer to its next commit
+	arm  []byte // a connection that sends this loses the answer to what commits it
+	last string
 }
+
+// bind begins what the driver sends to run a statement that has been parsed.
+const bind = "B\x00"
 
 func newProxy(t *testing.T, address string) *proxy {
 	t.Helper()
@@ -234,11 +238,12 @@ func newProxy(t *testing.T, address string) *proxy {
 	return p
 }
 
-// loseAnswer is armed by a statement, because commits of others pass, too.
-func (p *proxy) loseAnswer(statement string) {
+// loseAnswer is armed by a statement, because commits of others pass, too. last is what commits it: for a statement in a
+// transaction of its own that is to run it.
+func (p *proxy) loseAnswer(statement, last string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.arm = []byte(statement)
+	p.arm, p.last = []byte(statement), last
 }
 
 func (p *proxy) serve(c net.Conn) {
@@ -262,8 +267,9 @@ func (p *proxy) serve(c net.Conn) {
 			if len(p.arm) > 0 && bytes.Contains(buf[:n], p.arm) {
 				armed, p.arm = true, nil
 			}
+			last := p.last
 			p.mu.Unlock()
-			if armed && bytes.Contains(buf[:n], []byte("commit")) {
+			if armed && bytes.Contains(buf[:n], []byte(last)) {
 				mu.Lock()
 				deaf = true
 				mu.Unlock()

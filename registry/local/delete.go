@@ -56,12 +56,9 @@ func (l *Registry) untag(tx *db.Tx, repo, id string, d digest.Digest) ([]string,
 // the first did, and of a push and a deletion the second sees the other (see charge).
 func refund(tx *db.Tx, project string, digests ...string) error {
 	slices.Sort(digests)
-	for chunk := range slices.Chunk(slices.Compact(digests), 500) {
-		args := []any{project}
-		for _, d := range chunk {
-			args = append(args, d)
-		}
-		rows := ` project_id = $1 AND digest IN (` + list(2, len(chunk)) + `)`
+	for chunk := range slices.Chunk(slices.Compact(digests), 512) {
+		some, args := list([]any{project}, chunk)
+		rows := ` project_id = $1 AND digest IN (` + some + `)`
 		if _, err := tx.Exec(`UPDATE project_blob SET size = size WHERE`+rows, args...); err != nil {
 			return err
 		}
@@ -130,13 +127,14 @@ func (l *Registry) DeleteBlob(ctx context.Context, repo string, d digest.Digest)
 
 // DeleteRepository removes a repository with all it has, in the transaction of a caller who has recorded that.
 func (l *Registry) DeleteRepository(tx *db.Tx, repo string) error {
-	id, project, err := l.repositoryID(tx, repo)
-	if err != nil {
-		return err
+	// A new name is what every foreign key waits for, and whoever reads it to lock something there: who is at work in
+	// the repository ends first, and who comes later meets one that is no more.
+	var id, project string
+	err := tx.QueryRow(`UPDATE repository SET name = id WHERE name = $1 RETURNING id, project_id`, repo).Scan(&id, &project)
+	if errors.Is(err, db.ErrNoRows) {
+		return nameUnknown(repo)
 	}
-	// A new name is what every foreign key waits for: whoever is pushing ends first, and who comes later meets a
-	// repository that is no more.
-	if _, err := tx.Exec(`UPDATE repository SET name = id WHERE id = $1`, id); err != nil {
+	if err != nil {
 		return err
 	}
 	for _, table := range []string{"tag", "pull"} {

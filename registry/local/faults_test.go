@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/db/dbtest"
 	"github.com/hallmarkhub/hallmark/registry"
 	"github.com/hallmarkhub/hallmark/registry/blob"
@@ -132,7 +133,7 @@ func TestCancelLeavesNothing(t *testing.T) {
 	eachMemory(t, func(t *testing.T, open dbtest.Open, opt memory.Options) {
 		store := memory.New(opt)
 		h := newHub(t, open(t), store, local.Options{GarbageDelay: -1})
-		for _, fail := range []func(){func() {}, func() { store.Faults().FailBefore(memory.Delete, 1, errBoom) }} {
+		for given, fail := range []func(){func() {}, func() { store.Faults().FailBefore(memory.Delete, 1, errBoom) }} {
 			id := h.start(repo)
 			h.add(repo, id, 0, "abandoned")
 			fail()
@@ -141,6 +142,10 @@ func TestCancelLeavesNothing(t *testing.T) {
 			_, err := h.Upload(h.ctx, repo, id)
 			h.code(err, registry.CodeBlobUploadUnknown)
 			h.code(h.CancelUpload(h.ctx, repo, id), registry.CodeBlobUploadUnknown)
+			// The sweeper is left nothing to look for, unless there is something.
+			if n := h.count(`SELECT count(*) FROM garbage_key WHERE key = $1`, id); n != given && h.db.Engine() == db.SQLite {
+				h.Errorf("%d keys are given up, want %d", n, given)
+			}
 		}
 		_, err := h.SweepKeys(h.ctx)
 		h.must(err)

@@ -237,10 +237,7 @@ func TestMountAgainstDeletionOfItsSource(t *testing.T) {
 			return err
 		})
 		mounted := r.begin(mount(r))
-		var mounter int
-		for r.db.QueryRow(r.ctx, `SELECT pid FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))`, s.pid).Scan(&mounter) != nil {
-		}
-		mounting, deleted := r.behind(halted{mounter, s.release}, mounted, func() error { return r.DeleteBlob(r.ctx, repo, layer) })
+		mounting, deleted := r.behind(halted{r.blockedBy(s.pid), s.release}, mounted, func() error { return r.DeleteBlob(r.ctx, repo, layer) })
 		r.must(<-done)
 		r.must(mounting)
 		r.must(deleted)
@@ -262,6 +259,75 @@ func TestSameManifestTwice(t *testing.T) {
 		t.Error("the tags differ")
 	}
 	r.audit()
+}
+
+// Two push the same blob at once: one key is kept and the other given up, whoever of them has to wait.
+func TestSameBlobTwice(t *testing.T) {
+	d := digest.FromString("layer")
+	for name, first := range map[string]error{"kept": nil, "taken back": errBoom} {
+		t.Run(name, func(t *testing.T) {
+			r := newRace(t)
+			id := r.start(repo)
+			// As a push to another repository does, which has not committed yet.
+			s, done := r.session(func(tx *db.Tx) error {
+				_, err := tx.Exec(`INSERT INTO blob (digest, key, size, created_at, leased_until) VALUES ($1, 'theirs', 5, 1, 1)`, string(d))
+				return err
+			})
+			if first != nil { // who holds it loses its connection
+				r.exec(`SELECT pg_terminate_backend($1)`, s.pid)
+			}
+			err1, err2 := r.behind(s, done, func() error {
+				_, err := r.FinishUpload(r.ctx, repo, id, 0, &reader{rest: []byte("layer"), chunks: closed()}, d)
+				return err
+			})
+			r.must(err2)
+			kept := r.rows(`SELECT key FROM blob`)
+			given := r.rows(`SELECT key FROM garbage_key`)
+			if first == nil {
+				r.must(err1)
+				if len(kept) != 1 || kept[0] != "theirs" || len(given) != 1 {
+					t.Errorf("kept %q, given up %q", kept, given)
+				}
+				r.exec(`UPDATE blob SET key = $1`, given[0]) // for the rest to be as after a push
+				r.exec(`DELETE FROM garbage_key`)
+			} else if err1 == nil || len(kept) != 1 || kept[0] == "theirs" || len(given) != 0 {
+				t.Errorf("%v; kept %q, given up %q", err1, kept, given)
+			}
+			if n := r.count(`SELECT count(*) FROM blob WHERE leased_until > $1`, r.db.Micros()); n != 1 {
+				t.Error("the blob has no lease")
+			}
+			r.audit()
+		})
+	}
+}
+
+// Somebody takes an upload over while its end waits for the row: nothing of that end happens.
+func TestEndOfAnUploadTakenOver(t *testing.T) {
+	for name, take := range map[string]string{
+		"by another writer": `UPDATE upload SET writer = 'another'`,
+		"by the sweeper":    `DELETE FROM upload`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRace(t)
+			id := r.start(repo)
+			chunks := make(chan string)
+			finished := r.begin(func() error {
+				_, err := r.FinishUpload(r.ctx, repo, id, 0, &reader{chunks: chunks}, digest.FromString("layer"))
+				return err
+			})
+			chunks <- "layer" // it has the upload now
+			s, done := r.session(func(tx *db.Tx) error { _, err := tx.Exec(take); return err })
+			taken, ended := r.behind(s, done, func() error { close(chunks); return <-finished })
+			r.must(taken)
+			r.code(ended, registry.CodeBlobUploadUnknown)
+			for _, table := range []string{"blob", "blob_link", "project_blob"} {
+				if n := r.count(`SELECT count(*) FROM ` + table); n != 0 {
+					t.Errorf("%d rows in %s", n, table)
+				}
+			}
+			r.audit()
+		})
+	}
 }
 
 func TestTagMovedByTwo(t *testing.T) {
@@ -291,65 +357,6 @@ func TestDeletionAgainstPushOfTheSame(t *testing.T) {
 	_, err := r.Manifest(r.ctx, repo, registry.Reference{Tag: "b"}, false)
 	r.code(err, registry.CodeManifestUnknown)
 	r.audit()
-}
-
-func (r *race) deleteRepository(name string) func() error {
-	return func() error {
-		return r.db.Write(context.Background(), func(tx *db.Tx) error { return r.DeleteRepository(tx, name) })
-	}
-}
-
-// TestRepositoryDeletionAgainstPush: a push ends up in a repository that is there, never in between.
-func TestRepositoryDeletionAgainstPush(t *testing.T) {
-	t.Run("push first", func(t *testing.T) {
-		r := newRace(t)
-		r.blobs(repo, "config", "layer")
-		at := r.stop.at(local.ManifestPushed)
-		done := r.begin(r.put(tagged(manifest("config", "layer"), "latest")))
-		pushed, deleted := r.behind(r.wait(at, done), done, r.deleteRepository(repo))
-		r.must(pushed)
-		r.must(deleted)
-		_, err := r.Manifest(r.ctx, repo, registry.Reference{Tag: "latest"}, false)
-		r.code(err, registry.CodeNameUnknown)
-		r.audit()
-	})
-	for name, push := range map[string]func(r *race, id string) error{
-		"a manifest": func(r *race, _ string) error { return r.put(tagged(manifest("config", "layer"), "latest"))() },
-		"an upload":  func(r *race, _ string) error { _, err := r.StartUpload(r.ctx, repo, ""); return err },
-		"the end of an upload": func(r *race, id string) error {
-			_, err := r.FinishUpload(r.ctx, repo, id, 0, &reader{rest: []byte("more"), chunks: closed()}, digest.FromString("more"))
-			return err
-		},
-		"a mount": func(r *race, _ string) error {
-			_, err := r.MountBlob(r.ctx, repo, digest.FromString("elsewhere"), registry.MountSource{Repository: "p2/other", Allowed: func(context.Context, string) bool { return true }})
-			return err
-		},
-	} {
-		t.Run("deletion before "+name, func(t *testing.T) {
-			r := newRace(t)
-			r.blobs(repo, "config", "layer")
-			r.blobs("p2/other", "elsewhere")
-			id := r.start(repo)
-			s, done := r.session(func(tx *db.Tx) error { return r.DeleteRepository(tx, repo) })
-			deleted, pushed := r.behind(s, done, func() error { return push(r, id) })
-			r.must(deleted)
-			switch name {
-			case "a manifest":
-				r.code(pushed, registry.CodeManifestBlobUnknown)
-			case "the end of an upload":
-				r.code(pushed, registry.CodeBlobUploadUnknown)
-			default:
-				r.must(pushed)
-			}
-			r.audit()
-		})
-	}
-}
-
-func closed() <-chan string {
-	c := make(chan string)
-	close(c)
-	return c
 }
 
 // A project's account is charged by one push and refunded by a deletion at the same moment (I6).

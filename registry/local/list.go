@@ -46,6 +46,8 @@ func rows(n int) string {
 		return "11"
 	case n <= 101:
 		return "101"
+	case n <= referrersPage+1:
+		return strconv.Itoa(referrersPage + 1)
 	case n <= 1001:
 		return "1001"
 	}
@@ -105,17 +107,49 @@ func (l *Registry) repositoryPage(ctx context.Context, q registry.RepositoryQuer
 		return l.names(ctx, q.N, `SELECT string_agg(name, ' ') FROM (SELECT r.name FROM repository r
 			WHERE r.name > $1 AND r.pushed_at > 0 ORDER BY r.name LIMIT `+rows(q.N+1)+`) AS page`, q.After)
 	}
-	args := []any{q.After, q.Public}
-	for _, p := range q.Projects {
-		args = append(args, p)
+	visible, err := l.visible(ctx, q)
+	if err != nil || len(visible) == 0 {
+		return registry.Page{}, err
 	}
+	if len(visible) == 1 {
+		return l.names(ctx, q.N, `SELECT string_agg(name, ' ') FROM (SELECT r.name FROM repository r
+			WHERE r.project_id = $1 AND r.name > $2 AND r.pushed_at > 0 ORDER BY r.name LIMIT `+rows(q.N+1)+`) AS page`, visible[0], q.After)
+	}
+	args := []any{q.After, q.Public}
 	projects := ""
 	if len(q.Projects) > 0 {
-		projects = ` OR p.name IN (` + list(3, len(q.Projects)) + `)`
+		projects, args = list(args, q.Projects)
+		projects = ` OR p.name IN (` + projects + `)`
 	}
 	return l.names(ctx, q.N, `SELECT string_agg(name, ' ') FROM (SELECT r.name FROM repository r
 		WHERE r.name > $1 AND r.pushed_at > 0 AND r.project_id IN (SELECT p.id FROM project p WHERE ($2 AND p.visibility = 'public')`+projects+`)
 		ORDER BY r.name LIMIT `+rows(q.N+1)+`) AS page`, args...)
+}
+
+// visible returns the ids of projects that a query sees, not more than two. Mostly it sees none or one, whose names lie
+// together in an index; the engines' plan for any number of projects looks at the names of all the others.
+func (l *Registry) visible(ctx context.Context, q registry.RepositoryQuery) ([]string, error) {
+	var some []string
+	var args []any
+	if q.Public {
+		some = append(some, `SELECT id FROM project WHERE visibility = 'public'`)
+	}
+	if len(q.Projects) > 0 {
+		var names string
+		names, args = list(nil, q.Projects)
+		some = append(some, `SELECT id FROM project WHERE name IN (`+names+`)`)
+	}
+	// A project may be both public and named, so that two are known to be there among three rows.
+	var ids []string
+	err := l.db.Query(ctx, strings.Join(some, ` UNION ALL `)+` LIMIT 3`, args, func(scan func(...any) error) error {
+		var id string
+		err := scan(&id)
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+		return err
+	})
+	return ids[:min(len(ids), 2)], err
 }
 
 const (
@@ -135,11 +169,11 @@ func (l *Registry) Referrers(ctx context.Context, repo string, d digest.Digest, 
 	if err != nil {
 		return registry.ReferrerPage{}, err
 	}
-	which := `l.subject = $5`
-	args := []any{repo, q.After, q.ArtifactType, n + 1, string(d), n, referrersBytes}
+	which := `l.subject = $4`
+	args := []any{repo, q.After, q.ArtifactType, string(d), n, referrersBytes}
 	if len(fallback) > 0 {
-		which = `(l.subject = $5 OR (l.subject IS NULL AND l.digest IN (` + list(len(args)+1, len(fallback)) + `)))`
-		args = append(args, fallback...)
+		which, args = list(args, fallback)
+		which = `(l.subject = $4 OR (l.subject IS NULL AND l.digest IN (` + which + `)))`
 	}
 	var page registry.ReferrerPage
 	total := 0
@@ -148,9 +182,9 @@ func (l *Registry) Referrers(ctx context.Context, repo string, d digest.Digest, 
 			SELECT digest, count(*) OVER () AS total, row_number() OVER (ORDER BY digest) AS place, sum(bytes) OVER (ORDER BY digest) AS upto FROM (
 				SELECT l.digest, octet_length(m.annotations) + 300 AS bytes FROM manifest_link l JOIN manifest m ON m.digest = l.digest
 				WHERE l.repository_id = (SELECT id FROM repository WHERE name = $1) AND l.digest > $2 AND ($3 = '' OR m.artifact_type = $3)
-				AND `+which+` ORDER BY l.digest LIMIT $4) AS found
+				AND `+which+` ORDER BY l.digest LIMIT `+rows(n+1)+`) AS found
 		) AS page JOIN manifest m ON m.digest = page.digest
-		WHERE page.place <= $6 AND (page.place = 1 OR page.upto <= $7) ORDER BY page.digest`, args,
+		WHERE page.place <= $5 AND (page.place = 1 OR page.upto <= $6) ORDER BY page.digest`, args,
 		func(scan func(...any) error) error {
 			r, err := scanReferrer(scan, &total)
 			page.Manifests = append(page.Manifests, r)
@@ -175,7 +209,7 @@ func scanReferrer(scan func(...any) error, total *int) (ocispec.Descriptor, erro
 }
 
 // fallbackReferrers reads the index at the fallback tag of d, if there is one (distribution-spec 1.1, "Referrers Tag Schema").
-func (l *Registry) fallbackReferrers(ctx context.Context, repo string, d digest.Digest) ([]any, error) {
+func (l *Registry) fallbackReferrers(ctx context.Context, repo string, d digest.Digest) ([]string, error) {
 	m, err := l.Manifest(ctx, repo, registry.Reference{Tag: registry.FallbackTag(d)}, false)
 	switch registry.CodeOf(err) {
 	case "":
@@ -191,7 +225,7 @@ func (l *Registry) fallbackReferrers(ctx context.Context, repo string, d digest.
 	if err != nil {
 		return nil, nil //nolint:nilerr // limits were lowered since it was pushed
 	}
-	var out []any
+	var out []string
 	for _, c := range parsed.Manifests {
 		out = append(out, string(c.Digest))
 	}

@@ -88,6 +88,8 @@ type Registry struct {
 	opt   Options
 	// process names this process in upload rows, where several write to one database.
 	process string
+	// insertUpload is the statement of that name, with the limits in its text.
+	insertUpload string
 
 	// What is cached is what a warm pull needs, so that it runs no SQL. Where other processes write too, tags are not
 	// cached: they are the one thing that a client expects to see move at once.
@@ -124,6 +126,7 @@ const (
 // New makes a registry on an open database with its schema up to date and a blob store.
 func New(d *db.DB, store blob.Store, opt Options) (*Registry, error) {
 	l := &Registry{db: d, store: store, opt: opt.orDefault(), process: newID()}
+	l.insertUpload = insertUpload(l.opt)
 	var err error
 	if d.Engine() == db.SQLite {
 		if l.tags, err = otter.New(&otter.Options[linkKey, digest.Digest]{MaximumSize: 100_000}); err != nil {
@@ -291,9 +294,14 @@ func (l *Registry) repository(tx *db.Tx, name string) (repository, error) {
 	return r, err
 }
 
-// repositoryID reads the id of a repository that has to be there.
+// repositoryID reads the id of a repository that has to be there. On Postgres it stays until the transaction ends, and
+// nobody has locked any of what it has to delete it, so that none of the two waits for the other.
 func (l *Registry) repositoryID(tx *db.Tx, name string) (id, project string, err error) {
-	err = tx.QueryRow(`SELECT id, project_id FROM repository WHERE name = $1`, name).Scan(&id, &project)
+	query := `SELECT id, project_id FROM repository WHERE name = $1`
+	if l.db.Engine() == db.Postgres {
+		query += ` FOR KEY SHARE`
+	}
+	err = tx.QueryRow(query, name).Scan(&id, &project)
 	if errors.Is(err, db.ErrNoRows) {
 		err = nameUnknown(name)
 	}

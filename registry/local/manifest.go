@@ -3,7 +3,9 @@ package local
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,13 +115,11 @@ func (l *Registry) putManifest(tx *db.Tx, repo string, r repository, m *manifest
 	now := tx.Now()
 	lease := now + l.opt.Lease.Microseconds()
 	by := core.PrincipalFrom(tx.Context()).Actor()
-	if err := insertManifest(tx, m, now); err != nil {
-		return err
+	store := storeStepwise
+	if l.db.Engine() == db.Postgres {
+		store = storeAtOnce
 	}
-	// The link comes first, because with it we wait for whoever deletes the repository, who waits for nobody of us then.
-	if _, err := tx.Exec(`INSERT INTO manifest_link (repository_id, digest, subject, leased_until, pushed_at, pushed_by) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (repository_id, digest) DO UPDATE SET leased_until = excluded.leased_until`,
-		r.id, string(m.Digest), null(string(m.Subject)), lease, now, by); err != nil {
+	if err := store(tx, r, m, now, lease, by); err != nil {
 		return err
 	}
 	needed := m.needed(r.sparse)
@@ -127,9 +127,6 @@ func (l *Registry) putManifest(tx *db.Tx, repo string, r repository, m *manifest
 		return err
 	}
 	if err := l.renewLeases(tx, "blob_link", repo, r.id, m.blobs, needed, lease); err != nil {
-		return err
-	}
-	if err := charge(tx, r.project, m.Digest, int64(len(m.Payload))); err != nil {
 		return err
 	}
 	if err := l.putTags(tx, repo, r.id, string(m.Digest), tags, now, by); err != nil {
@@ -159,11 +156,8 @@ func (l *Registry) renewLeases(tx *db.Tx, table, repo, id string, want []string,
 	if len(want) == 0 {
 		return nil
 	}
-	args := []any{id, until}
-	for _, d := range want {
-		args = append(args, d)
-	}
-	inOrder := `SELECT digest FROM ` + table + ` WHERE repository_id = $1 AND digest IN (` + list(3, len(want)) + `) ORDER BY digest`
+	some, args := list([]any{id, until}, want)
+	inOrder := `SELECT digest FROM ` + table + ` WHERE repository_id = $1 AND digest IN (` + some + `) ORDER BY digest`
 	if l.db.Engine() == db.Postgres {
 		inOrder += ` FOR NO KEY UPDATE`
 	}
@@ -186,16 +180,18 @@ func (l *Registry) renewLeases(tx *db.Tx, table, repo, id string, want []string,
 		Message: fmt.Sprintf("repository %s does not have %s, which the manifest refers to: push it first.", repo, strings.Join(missing, ", "))}
 }
 
-// list is "$from, .." with n placeholders.
-func list(from, n int) string {
+// list appends values to args and is their placeholders, "$3, $4 ..". The last value is repeated until their number is a
+// power of two: each text of a statement is prepared and kept, and there are to be few.
+func list(args []any, values []string) (string, []any) {
 	var b strings.Builder
-	for i := range n {
+	for i := range 1 << bits.Len(uint(len(values)-1)) {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString("$" + strconv.Itoa(from+i))
+		args = append(args, values[min(i, len(values)-1)])
+		b.WriteString("$" + strconv.Itoa(len(args)))
 	}
-	return b.String()
+	return b.String(), args
 }
 
 func null(s string) any {
@@ -205,41 +201,88 @@ func null(s string) any {
 	return s
 }
 
-// insertManifest writes the manifest and what it refers to, unless some repository brought it before.
-func insertManifest(tx *db.Tx, m *manifestRow, now int64) error {
+// columns are the values of a row of table manifest.
+func (m *manifestRow) columns(now int64) []any {
 	var config ocispec.Descriptor
 	if m.parsed.Config != nil {
 		config = *m.parsed.Config
 	}
-	n, err := tx.Exec(`INSERT INTO manifest (digest, media_type, size, payload, subject, artifact_type, annotations,
-		config_digest, config_type, platforms, layers_size, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-		ON CONFLICT (digest) DO NOTHING`,
-		string(m.Digest), m.MediaType, len(m.Payload), m.Payload, null(string(m.Subject)),
+	return []any{string(m.Digest), m.MediaType, len(m.Payload), m.Payload, null(string(m.Subject)),
 		m.parsed.Referrer(m.Digest, int64(len(m.Payload))).ArtifactType, m.annotations,
-		string(config.Digest), config.MediaType, m.platforms, m.layersSize, now)
-	if err != nil || n == 0 {
+		string(config.Digest), config.MediaType, m.platforms, m.layersSize, now}
+}
+
+// references are the values of the manifest's rows of table manifest_reference.
+func (m *manifestRow) references() (targets, kinds []string) {
+	targets = slices.Concat(m.blobs, m.children)
+	return targets, slices.Concat(slices.Repeat([]string{"blob"}, len(m.blobs)), slices.Repeat([]string{"manifest"}, len(m.children)))
+}
+
+const insertManifest = `INSERT INTO manifest (digest, media_type, size, payload, subject, artifact_type, annotations,
+	config_digest, config_type, platforms, layers_size, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+	ON CONFLICT (digest) DO NOTHING`
+
+// storeStepwise writes a manifest with what it refers to, unless some repository brought it before, links it into the
+// repository and charges the project.
+func storeStepwise(tx *db.Tx, r repository, m *manifestRow, now, lease int64, by string) error {
+	n, err := tx.Exec(insertManifest, m.columns(now)...)
+	if err == nil && n > 0 {
+		err = insertReferences(tx, m)
+	}
+	if err != nil {
 		return err
 	}
-	type reference struct{ target, kind string }
-	var refs []reference
-	for _, d := range m.blobs {
-		refs = append(refs, reference{d, "blob"})
+	if _, err := tx.Exec(`INSERT INTO manifest_link (repository_id, digest, subject, leased_until, pushed_at, pushed_by) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (repository_id, digest) DO UPDATE SET leased_until = excluded.leased_until`,
+		r.id, string(m.Digest), null(string(m.Subject)), lease, now, by); err != nil {
+		return err
 	}
-	for _, d := range m.children {
-		refs = append(refs, reference{d, "manifest"})
-	}
-	for chunk := range slices.Chunk(refs, 200) {
+	return charge(tx, r.project, m.Digest, int64(len(m.Payload)))
+}
+
+func insertReferences(tx *db.Tx, m *manifestRow) error {
+	const most = 200 // rows of one statement
+	targets, kinds := m.references()
+	for from := 0; from < len(targets); from += most {
 		args := []any{string(m.Digest)}
 		var values []string
-		for _, r := range chunk {
+		for i := from; i < min(from+most, len(targets)); i++ {
 			values = append(values, "($1, $"+strconv.Itoa(len(args)+1)+", $"+strconv.Itoa(len(args)+2)+")")
-			args = append(args, r.target, r.kind)
+			args = append(args, targets[i], kinds[i])
 		}
 		if _, err := tx.Exec(`INSERT INTO manifest_reference (manifest, target, kind) VALUES `+strings.Join(values, ", "), args...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// storeAtOnce is storeStepwise in one statement (see linkAtOnce). The repository is locked before all else: whoever
+// deletes it waits for us, or we for him, and then it is gone.
+func storeAtOnce(tx *db.Tx, r repository, m *manifestRow, now, lease int64, by string) error {
+	targets, kinds := m.references()
+	var id string
+	err := tx.QueryRow(`WITH home AS (
+			SELECT id, project_id FROM repository WHERE id = $13 FOR KEY SHARE
+		), stored AS (
+			`+insertManifest+` RETURNING digest
+		), referring AS (
+			INSERT INTO manifest_reference (manifest, target, kind) SELECT stored.digest, r.target, r.kind
+			FROM stored, unnest(CAST($14 AS TEXT[]), CAST($15 AS TEXT[])) AS r (target, kind)
+		), linked AS (
+			INSERT INTO manifest_link (repository_id, digest, subject, leased_until, pushed_at, pushed_by)
+			SELECT home.id, CAST($1 AS TEXT), CAST($5 AS TEXT), CAST($16 AS BIGINT), CAST($12 AS BIGINT), CAST($17 AS TEXT) FROM home
+			ON CONFLICT (repository_id, digest) DO UPDATE SET leased_until = excluded.leased_until RETURNING repository_id
+		), charged AS (
+			INSERT INTO project_blob (project_id, digest, size)
+			SELECT home.project_id, CAST($1 AS TEXT), CAST($3 AS BIGINT) FROM home, linked
+			ON CONFLICT (project_id, digest) DO UPDATE SET size = excluded.size WHERE project_blob.size <> excluded.size
+		) SELECT repository_id FROM linked`,
+		append(m.columns(now), r.id, targets, kinds, lease, by)...).Scan(&id)
+	if errors.Is(err, db.ErrNoRows) {
+		err = errors.New("the repository was deleted meanwhile") // write looks again
+	}
+	return err
 }
 
 func (l *Registry) putTags(tx *db.Tx, repo, id, d string, tags []string, now int64, by string) error {
@@ -263,15 +306,13 @@ func (l *Registry) MountBlob(ctx context.Context, repo string, d digest.Digest, 
 	var size int64
 	err = l.write(ctx, repo, func(tx *db.Tx, r repository) error {
 		lease := tx.Now() + l.opt.Lease.Microseconds()
-		n, err := tx.Exec(`UPDATE blob_link SET leased_until = $3 WHERE digest = $2
-			AND repository_id = (SELECT id FROM repository WHERE name = $1)`, source, string(d), lease)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
+		err := tx.QueryRow(`UPDATE blob_link SET leased_until = $3 WHERE digest = $2
+			AND repository_id = (SELECT id FROM repository WHERE name = $1)
+			RETURNING (SELECT size FROM blob WHERE digest = $2)`, source, string(d), lease).Scan(&size)
+		if errors.Is(err, db.ErrNoRows) {
 			return blobUnknown(source, d)
 		}
-		if err := tx.QueryRow(`SELECT size FROM blob WHERE digest = $1`, string(d)).Scan(&size); err != nil {
+		if err != nil {
 			return err
 		}
 		return linkBlob(tx, r.id, r.project, d, size, lease)
@@ -295,8 +336,8 @@ func (l *Registry) mountSource(ctx context.Context, repo string, d digest.Digest
 		return from.Repository, nil
 	}
 	var names []string
-	err := l.db.Query(ctx, `SELECT r.name FROM blob_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = $1 LIMIT $2`,
-		[]any{string(d), mountCandidates}, func(scan func(...any) error) error {
+	err := l.db.Query(ctx, `SELECT r.name FROM blob_link l JOIN repository r ON r.id = l.repository_id WHERE l.digest = $1 LIMIT `+strconv.Itoa(mountCandidates),
+		[]any{string(d)}, func(scan func(...any) error) error {
 			var n string
 			err := scan(&n)
 			names = append(names, n)

@@ -3,6 +3,7 @@ package local_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -192,6 +193,63 @@ func TestLookWaitsForTheAppender(t *testing.T) {
 	h.must(<-done)
 	if n := <-size; n != 7 {
 		t.Errorf("%d bytes, want 7", n)
+	}
+}
+
+// V-59: however many ask how far an upload has come, nobody who writes to it is refused for that, also by a process that
+// has to ask the store first.
+func TestAskingIsNotWriting(t *testing.T) {
+	eachStore(t, func(t *testing.T, open dbtest.Open, store blob.Store) {
+		d := open(t)
+		first := newHub(t, d, store, local.Options{})
+		id := first.start(repo)
+		size := first.add(repo, id, 0, "begun, ")
+		h := first.another(d, store, local.Options{})
+		defer h.ask(repo, id)()
+		for range 20 {
+			size = h.add(repo, id, size, "x")
+		}
+		_, err := h.FinishUpload(h.ctx, repo, id, -1, strings.NewReader("y"), digest.FromString("begun, "+strings.Repeat("x", 20)+"y"))
+		h.must(err)
+	})
+}
+
+func TestAskingElsewhereIsNotWriting(t *testing.T) {
+	two(t, func(t *testing.T, a, b *hub) {
+		for range 10 { // what the other process does first with an upload is different
+			func() {
+				id := a.start(repo)
+				defer b.ask(repo, id)()
+				for at := range int64(10) {
+					a.add(repo, id, at, "x")
+				}
+				a.must(a.finish(repo, id, strings.Repeat("x", 10)))
+			}()
+		}
+	})
+}
+
+// ask has four ask for an upload's state again and again until it is stopped.
+func (h *hub) ask(repo, id string) (stop func()) {
+	var asking sync.WaitGroup
+	over := make(chan struct{})
+	for range 4 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				if _, err := h.Upload(h.ctx, repo, id); err != nil && registry.CodeOf(err) == registry.CodeUnknown {
+					h.Error(err)
+				}
+			}
+		})
+	}
+	return func() {
+		close(over)
+		asking.Wait()
 	}
 }
 

@@ -88,10 +88,17 @@ func (l *Registry) missing(ctx context.Context, repo string, err, unknown error)
 	return err
 }
 
-func (l *Registry) loadTag(ctx context.Context, k linkKey) (d digest.Digest, err error) {
-	err = l.db.QueryRow(ctx, `SELECT t.digest FROM tag t JOIN repository r ON r.id = t.repository_id
-		WHERE r.name = $1 AND t.name = $2`, k.repo, k.ref).Scan(&d)
-	return d, err
+func (l *Registry) loadTag(ctx context.Context, k linkKey) (digest.Digest, error) {
+	var d *digest.Digest
+	err := l.db.QueryRow(ctx, `SELECT t.digest FROM repository r LEFT JOIN tag t ON t.repository_id = r.id AND t.name = $2
+		WHERE r.name = $1`, k.repo, k.ref).Scan(&d)
+	if err != nil {
+		return "", err // no row: no repository, or a tag that no row can hold
+	}
+	if d == nil {
+		return "", manifestUnknown(k.repo, registry.Reference{Tag: k.ref})
+	}
+	return *d, nil
 }
 
 func (l *Registry) loadManifest(ctx context.Context, k linkKey) (*manifestLink, error) {
@@ -142,22 +149,28 @@ func (l *Registry) renew(ctx context.Context, table, repo string, d digest.Diges
 	return err
 }
 
+// loadBlob reads a blob and why there is none in one statement, because a push asks first for each blob that it has.
 func (l *Registry) loadBlob(ctx context.Context, k linkKey) (*blobLink, error) {
-	v := &blobLink{}
-	var lease int64
-	err := l.db.QueryRow(ctx, `SELECT b.key, b.size, l.leased_until
-		FROM repository r JOIN blob_link l ON l.repository_id = r.id JOIN blob b ON b.digest = l.digest
-		WHERE r.name = $1 AND l.digest = $2`, k.repo, k.ref).Scan(&v.key, &v.size, &lease)
-	v.lease.Store(lease)
-	return v, err
+	var key *string
+	var size, lease *int64
+	err := l.db.QueryRow(ctx, `SELECT b.key, b.size, l.leased_until FROM repository r
+		LEFT JOIN blob_link l ON l.repository_id = r.id AND l.digest = $2 LEFT JOIN blob b ON b.digest = l.digest
+		WHERE r.name = $1`, k.repo, k.ref).Scan(&key, &size, &lease)
+	switch {
+	case errors.Is(err, db.ErrNoRows):
+		return nil, nameUnknown(k.repo)
+	case err != nil:
+		return nil, err
+	case key == nil:
+		return nil, blobUnknown(k.repo, digest.Digest(k.ref))
+	}
+	v := &blobLink{key: *key, size: *size}
+	v.lease.Store(*lease)
+	return v, nil
 }
 
 func (l *Registry) blob(ctx context.Context, repo string, d digest.Digest) (*blobLink, error) {
-	b, err := cached(ctx, l, l.blobs, l.key(repo, string(d)), (*Registry).loadBlob)
-	if err != nil {
-		return nil, l.missing(ctx, repo, err, blobUnknown(repo, d))
-	}
-	return b, nil
+	return cached(ctx, l, l.blobs, l.key(repo, string(d)), (*Registry).loadBlob)
 }
 
 // StatBlob implements registry.Reader.
@@ -189,7 +202,7 @@ func (l *Registry) Blob(ctx context.Context, repo string, d digest.Digest) (*reg
 		k := l.key(repo, string(d))
 		l.blobs.Invalidate(k)
 		if b, err = l.loadBlob(ctx, k); err != nil {
-			return nil, l.missing(ctx, repo, err, blobUnknown(repo, d))
+			return nil, err
 		}
 		out, err = l.open(ctx, d, b)
 	}

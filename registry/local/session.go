@@ -25,13 +25,15 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 // read twice. The one in Registry.uploads is the only one that counts; what it knows is lost with the process, and then
 // the row, or the store, tells it again.
 type session struct {
-	mu        sync.Mutex // held while a request works on the upload; nobody waits for it, except as hold says
+	writing   sync.Mutex // held by the request that writes to the upload; nobody waits for it
+	mu        sync.Mutex // guards the rest: who writes holds it all the time, who only asks for a moment
 	id        string
 	repo      string
 	actor     string
 	algorithm digest.Algorithm
 	size      int64
 	hash      hash.Hash // of the first size bytes; nil: not known
+	begun     bool      // by this process: where it is the only one, it knows of every commit
 	fresh     bool      // nothing was ever asked of the store under this id
 	measured  bool      // size is what the store has, and not merely what the row says
 	writer    string    // what this process wrote into the row's column of that name when it last claimed the upload
@@ -61,7 +63,7 @@ func busy(id string) error {
 	return &registry.Error{Code: registry.CodeRangeInvalid, Message: "somebody else is writing to upload " + id + ": ask for its state and go on from there."}
 }
 
-// take finds an upload of this repository and this principal and holds it for a request. The caller unlocks it.
+// take finds an upload of this repository and this principal and holds it for a request. The caller lets it go.
 func (l *Registry) take(ctx context.Context, repo, id string, p purpose) (*session, error) {
 	s, err := l.lock(ctx, repo, id, p)
 	if err != nil {
@@ -73,7 +75,7 @@ func (l *Registry) take(ctx context.Context, repo, id string, p purpose) (*sessi
 		}
 	}
 	if err != nil {
-		s.mu.Unlock()
+		s.letGo(p)
 		return nil, l.storeError(err)
 	}
 	return s, nil
@@ -106,33 +108,41 @@ func (l *Registry) lock(ctx context.Context, repo, id string, p purpose) (*sessi
 		if l.current(s) {
 			return s, nil
 		}
-		s.mu.Unlock() // it ended, or was forgotten, just before
+		s.letGo(p) // it ended, or was forgotten, just before
 	}
 }
 
-// hold locks the session. Only who asks how far it has come waits for that a moment: a client whose connection broke
-// does, before the hub has noticed that the bytes end.
+// hold locks the session. Of two who want to write one is refused. Asking is not writing (V-59): who writes waits for who
+// asks, which is soon over, and who asks waits a moment for who writes, because a client whose connection broke asks
+// before the hub has noticed that the bytes end.
 func (s *session) hold(ctx context.Context, p purpose) bool {
-	const wait, step = 2 * time.Second, 5 * time.Millisecond
-	if s.mu.TryLock() {
-		return true
-	}
 	if p != looking {
-		return false
-	}
-	t := time.NewTicker(step)
-	defer t.Stop()
-	for range wait / step {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-t.C:
+		free := s.writing.TryLock()
+		if free {
+			s.mu.Lock()
 		}
+		return free
+	}
+	const wait, step = 2 * time.Second, 5 * time.Millisecond
+	for range wait / step {
 		if s.mu.TryLock() {
 			return true
 		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(step):
+		}
 	}
 	return false
+}
+
+// letGo ends what hold began.
+func (s *session) letGo(p purpose) {
+	s.mu.Unlock()
+	if p != looking {
+		s.writing.Unlock()
+	}
 }
 
 // current reports whether a session is still the one of its upload.
@@ -213,6 +223,8 @@ func (l *Registry) look(ctx context.Context, s *session) error {
 		return busy(s.id)
 	}
 	s.catchUp(size, state)
+	// Who wrote last has noted how far it came. To ask the store as well would keep another process from writing (V-59).
+	s.measured = s.measured || writer == ""
 	return nil
 }
 

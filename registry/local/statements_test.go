@@ -83,8 +83,12 @@ func statements(t *testing.T, d *db.DB) string {
 		}},
 		{"tags", func() error { _, err := l.Tags(ctx, repo, "", 100); return err }},
 		{"catalog", func() error { _, err := l.Repositories(ctx, registry.RepositoryQuery{N: 100, All: true}); return err }},
-		{"catalog of one who sees some", func() error {
+		{"catalog of one who sees one project", func() error {
 			_, err := l.Repositories(ctx, registry.RepositoryQuery{N: 100, Public: true, Projects: []string{"p1"}})
+			return err
+		}},
+		{"catalog of one who sees some", func() error {
+			_, err := l.Repositories(ctx, registry.RepositoryQuery{N: 100, Public: true, Projects: []string{"p1", "p2"}})
 			return err
 		}},
 		{"referrers", func() error {

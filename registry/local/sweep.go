@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core/db"
@@ -32,8 +33,8 @@ func (l *Registry) SweepUploads(ctx context.Context, idle, total time.Duration) 
 			// The conditions stand there twice, because on Postgres the inner ones are not looked at again when the
 			// outer statement has waited for somebody who went on with the upload.
 			n, err = l.discardUploads(tx, `DELETE FROM upload WHERE (updated_at < $1 OR created_at < $2) AND writer_until < $3
-				AND id IN (SELECT id FROM upload WHERE (updated_at < $1 OR created_at < $2) AND writer_until < $3 LIMIT $4) RETURNING id`,
-				now-idle.Microseconds(), now-total.Microseconds(), now, sweepBatch)
+				AND id IN (SELECT id FROM upload WHERE (updated_at < $1 OR created_at < $2) AND writer_until < $3 LIMIT `+strconv.Itoa(sweepBatch)+`) RETURNING id`,
+				now-idle.Microseconds(), now-total.Microseconds(), now)
 			return err
 		})
 		swept += n
@@ -101,8 +102,8 @@ func (l *Registry) SweepKeys(ctx context.Context) (int, error) {
 		var keys []string
 		// A key that a blob has got into the table by somebody's mistake: it must cost a file, not an image.
 		err := l.db.Query(ctx, `SELECT key, delete_after FROM garbage_key WHERE delete_after < $1 AND (delete_after, key) > ($2, $3)
-			AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.key = garbage_key.key) ORDER BY delete_after, key LIMIT $4`,
-			[]any{l.db.Micros(), after, last, sweepBatch}, func(scan func(...any) error) error {
+			AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.key = garbage_key.key) ORDER BY delete_after, key LIMIT `+strconv.Itoa(sweepBatch),
+			[]any{l.db.Micros(), after, last}, func(scan func(...any) error) error {
 				err := scan(&last, &after)
 				keys = append(keys, last)
 				return err

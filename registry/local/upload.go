@@ -16,6 +16,9 @@ import (
 	"github.com/hallmarkhub/hallmark/registry/blob"
 )
 
+// MayPush implements registry.Writer. Rights are decided on outside.
+func (l *Registry) MayPush(context.Context, string) error { return nil }
+
 // StartUpload implements registry.Writer.
 func (l *Registry) StartUpload(ctx context.Context, repo string, alg digest.Algorithm) (registry.Upload, error) {
 	if alg == "" {
@@ -25,20 +28,15 @@ func (l *Registry) StartUpload(ctx context.Context, repo string, alg digest.Algo
 		return registry.Upload{}, registry.NewError(registry.CodeDigestInvalid, "digest algorithms are sha256 and sha512.")
 	}
 	s := &session{id: newID(), repo: repo, actor: core.PrincipalFrom(ctx).Actor(), algorithm: alg, hash: alg.Hash(),
-		fresh: true, measured: true, noted: l.db.Now()}
+		begun: true, fresh: true, measured: true, noted: l.db.Now()}
 	if l.startUpload(ctx, s) {
 		return registry.Upload{ID: s.id}, nil
 	}
-	err := l.write(ctx, repo, func(tx *db.Tx, r repository) error {
-		n, err := tx.Exec(`INSERT INTO upload (id, repository_id, principal, algorithm, size, created_at, updated_at)
-			SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), 0, CAST($5 AS BIGINT), CAST($5 AS BIGINT)
-			WHERE (SELECT count(*) FROM upload WHERE principal = $3) < CAST($6 AS BIGINT)
-			AND (SELECT count(*) FROM upload WHERE repository_id = $2) < CAST($7 AS BIGINT)`,
-			s.id, r.id, s.actor, string(alg), tx.Now(), l.opt.UploadsPerPrincipal, l.opt.UploadsPerRepository)
-		if err == nil && n == 0 {
-			err = &registry.Error{Code: registry.CodeTooManyRequests, RetryAfter: time.Minute, Message: fmt.Sprintf(
-				"there are as many unfinished uploads as may be: %d of yours, or %d in this repository. Finish or cancel some, or wait: they end by themselves after a day.",
-				l.opt.UploadsPerPrincipal, l.opt.UploadsPerRepository)}
+	err := l.write(ctx, repo, func(tx *db.Tx, _ repository) error {
+		var id string
+		err := tx.QueryRow(l.insertUpload, l.uploadRow(s, tx.Now())...).Scan(&id)
+		if errors.Is(err, db.ErrNoRows) {
+			err = l.tooManyUploads()
 		}
 		return err
 	})
@@ -56,15 +54,32 @@ func (l *Registry) startUpload(ctx context.Context, s *session) bool {
 		return false
 	}
 	var id string
-	err := l.db.WriteRow(ctx, `INSERT INTO upload (id, repository_id, principal, algorithm, size, created_at, updated_at)
-		SELECT CAST($1 AS TEXT), r.id, CAST($3 AS TEXT), CAST($4 AS TEXT), 0, CAST($5 AS BIGINT), CAST($5 AS BIGINT) FROM repository r
-		WHERE r.name = $2 AND (SELECT count(*) FROM upload WHERE principal = $3) < CAST($6 AS BIGINT)
-		AND (SELECT count(*) FROM upload WHERE repository_id = r.id) < CAST($7 AS BIGINT) RETURNING id`,
-		[]any{s.id, s.repo, s.actor, string(s.algorithm), l.db.Micros(), l.opt.UploadsPerPrincipal, l.opt.UploadsPerRepository}, &id)
+	err := l.db.WriteRow(ctx, l.insertUpload, l.uploadRow(s, l.db.Micros()), &id)
 	if err == nil {
 		l.uploads.Store(s.id, s)
 	}
 	return err == nil
+}
+
+// insertUpload writes the row of an upload in a repository that is there, unless there are too many. The limits stand in
+// the text, and the counting ends at them: a count would read each row that a vacuum has not taken yet.
+func insertUpload(o Options) string {
+	return fmt.Sprintf(`INSERT INTO upload (id, repository_id, principal, algorithm, size, created_at, updated_at)
+		SELECT CAST($1 AS TEXT), r.id, CAST($3 AS TEXT), CAST($4 AS TEXT), 0, CAST($5 AS BIGINT), CAST($5 AS BIGINT) FROM repository r
+		WHERE r.name = $2 AND NOT EXISTS (SELECT 1 FROM upload WHERE principal = $3 LIMIT 1 OFFSET %d)
+		AND NOT EXISTS (SELECT 1 FROM upload WHERE repository_id = r.id LIMIT 1 OFFSET %d) RETURNING id`,
+		o.UploadsPerPrincipal-1, o.UploadsPerRepository-1)
+}
+
+// uploadRow are the arguments of insertUpload.
+func (l *Registry) uploadRow(s *session, now int64) []any {
+	return []any{s.id, s.repo, s.actor, string(s.algorithm), now}
+}
+
+func (l *Registry) tooManyUploads() error {
+	return &registry.Error{Code: registry.CodeTooManyRequests, RetryAfter: time.Minute, Message: fmt.Sprintf(
+		"there are as many unfinished uploads as may be: %d of yours, or %d in this repository. Finish or cancel some, or wait: they end by themselves after a day.",
+		l.opt.UploadsPerPrincipal, l.opt.UploadsPerRepository)}
 }
 
 // Upload implements registry.Writer.
@@ -73,7 +88,7 @@ func (l *Registry) Upload(ctx context.Context, repo, id string) (registry.Upload
 	if err != nil {
 		return registry.Upload{}, err
 	}
-	defer s.mu.Unlock()
+	defer s.letGo(looking)
 	return registry.Upload{ID: id, Size: s.size}, nil
 }
 
@@ -83,7 +98,7 @@ func (l *Registry) AppendUpload(ctx context.Context, repo, id string, at int64, 
 	if err != nil {
 		return registry.Upload{}, err
 	}
-	defer s.mu.Unlock()
+	defer s.letGo(appending)
 	w, err := l.writer(ctx, s, at)
 	if err == nil {
 		err = errors.Join(l.receive(ctx, s, w, r), l.close(ctx, s, w))
@@ -103,7 +118,7 @@ func (l *Registry) FinishUpload(ctx context.Context, repo, id string, at int64, 
 	if err != nil {
 		return 0, err
 	}
-	defer s.mu.Unlock()
+	defer s.letGo(finishing)
 	if s.size == 0 && s.algorithm != d.Algorithm() {
 		s.algorithm, s.hash = d.Algorithm(), d.Algorithm().Hash() // nothing has been hashed yet
 	}
@@ -135,7 +150,7 @@ func (l *Registry) CancelUpload(ctx context.Context, repo, id string) error {
 	if err != nil {
 		return err
 	}
-	defer s.mu.Unlock()
+	defer s.letGo(appending)
 	found, err := l.end(ctx, s)
 	if err == nil && !found {
 		err = uploadUnknown(id)

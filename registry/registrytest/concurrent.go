@@ -16,6 +16,7 @@ func concurrentTests() []test {
 		{"a second writer of an upload is refused while the first writes (V-59)", secondWriter},
 		{"a finish is refused while a chunk is written (V-59)", finishDuringAppend},
 		{"a chunk is refused while the upload is being finished (V-59)", appendDuringFinish},
+		{"asking how far an upload has come keeps nobody from writing (V-59)", askDuringWrites},
 		{"whatever races on an upload, blobs have the bytes of their name (V-59)", uploadRace},
 		{"eight pushes of one blob to one repository all succeed", sameBlobOneRepository},
 		{"eight pushes of one blob to several repositories all succeed", sameBlobManyRepositories},
@@ -115,6 +116,30 @@ func appendDuringFinish(f *fixture) {
 	_, err = f.r.AppendUpload(f.ctx, f.repo, u.ID, -1, bytes.NewReader([]byte("late")))
 	f.refused(err, "a chunk after the finish", registry.CodeBlobUploadUnknown)
 	f.hasBlob(f.repo, data)
+}
+
+func askDuringWrites(f *fixture) {
+	data := f.bytes("blob")[:10]
+	u := f.started()
+	over := make(chan struct{})
+	var asking sync.WaitGroup
+	for range 4 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+					_, _ = f.r.Upload(f.ctx, f.repo, u.ID) // it may be told that somebody is writing
+				}
+			}
+		})
+	}
+	defer asking.Wait()
+	defer close(over)
+	for i := range data {
+		f.appended(u.ID, int64(i), data[i:i+1], int64(i+1))
+	}
 }
 
 // uploadRace lets appends and finishes of one upload loose on each other. Which of them wins is open; that every blob

@@ -134,6 +134,8 @@ func (r *reference) StatBlob(_ context.Context, repo string, d digest.Digest, _ 
 	return int64(len(data)), err
 }
 
+func (r *reference) MayPush(context.Context, string) error { return nil }
+
 func (r *reference) PutManifest(ctx context.Context, repo string, put registry.ManifestPut) (*registry.Manifest, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

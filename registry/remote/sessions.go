@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"crypto/rand"
 	"maps"
 	"net/url"
@@ -23,10 +24,12 @@ type sessions struct {
 	by map[string]*session
 }
 
-// session is an upload. Whoever holds busy may use location and stale.
+// session is an upload. Whoever holds busy may use location and stale: who writes all the time, who only asks how far it
+// has come for one request.
 type session struct {
 	id, repo string
-	used     time.Time // under sessions.mu
+	used     time.Time  // under sessions.mu
+	writing  sync.Mutex // held by who writes; nobody waits for it
 	busy     chan struct{}
 	size     atomic.Int64
 	location *url.URL // where the next part goes; the other side may change it with each answer
@@ -72,16 +75,21 @@ func (s *sessions) find(repo, id string) (*session, error) {
 	return u, nil
 }
 
-// take makes the caller the only one who uses the session, if nobody does: a second writer is refused (V-59).
-func (s *sessions) take(repo, id string) (*session, error) {
+// take makes the caller the only one who writes to the session: a second writer is refused (V-59). Who asks how far it has
+// come is waited for.
+func (s *sessions) take(ctx context.Context, repo, id string) (*session, error) {
 	u, err := s.find(repo, id)
 	if err != nil {
 		return nil, err
 	}
+	if !u.writing.TryLock() {
+		return u, u.misplaced("Somebody else is writing to this upload.")
+	}
 	select {
 	case u.busy <- struct{}{}:
-	default:
-		return u, u.misplaced("Somebody else is writing to this upload.")
+	case <-ctx.Done():
+		u.writing.Unlock()
+		return nil, ctx.Err()
 	}
 	if _, err := s.find(repo, id); err != nil { // it was ended while we looked
 		u.release()
@@ -90,7 +98,10 @@ func (s *sessions) take(repo, id string) (*session, error) {
 	return u, nil
 }
 
-func (u *session) release() { <-u.busy }
+func (u *session) release() {
+	<-u.busy
+	u.writing.Unlock()
+}
 
 func (u *session) upload() registry.Upload { return registry.Upload{ID: u.id, Size: u.size.Load()} }
 

@@ -17,6 +17,9 @@ import (
 // nothing is an empty body, which is said to be one: some registries want to read Content-Length: 0.
 func nothing() (io.ReadCloser, int64) { return http.NoBody, 0 }
 
+// MayPush is registry.Writer's. The other side says it when something is pushed.
+func (r *Registry) MayPush(context.Context, string) error { return nil }
+
 // StartUpload is registry.Writer's. Whether the other side can name a blob by another algorithm than sha256 shows only
 // when the upload is finished.
 func (r *Registry) StartUpload(ctx context.Context, repo string, alg digest.Algorithm) (registry.Upload, error) {
@@ -46,21 +49,23 @@ func (r *Registry) StartUpload(ctx context.Context, repo string, alg digest.Algo
 
 // Upload is registry.Writer's.
 func (r *Registry) Upload(ctx context.Context, repo, id string) (registry.Upload, error) {
-	u, err := r.uploads.take(repo, id)
+	u, err := r.uploads.find(repo, id)
 	if err != nil {
-		if u != nil { // somebody is writing: what is known is as good as what could be asked
-			return u.upload(), nil
-		}
 		return registry.Upload{}, err
 	}
-	defer u.release()
-	return u.upload(), r.refresh(ctx, u)
+	select {
+	case u.busy <- struct{}{}:
+		defer func() { <-u.busy }()
+		err = r.refresh(ctx, u)
+	default: // somebody is at it: what is known is as good as what could be asked
+	}
+	return u.upload(), err
 }
 
 // AppendUpload is registry.Writer's. Bytes of which the other side has said that it has them count as received. It
 // returns only when data is no longer read, which a cancelled context does not interrupt.
 func (r *Registry) AppendUpload(ctx context.Context, repo, id string, at int64, data io.Reader) (registry.Upload, error) {
-	u, err := r.uploads.take(repo, id)
+	u, err := r.uploads.take(ctx, repo, id)
 	if err != nil {
 		if u != nil {
 			return u.upload(), err
@@ -81,7 +86,7 @@ func (r *Registry) FinishUpload(ctx context.Context, repo, id string, at int64, 
 	if err := checkDigest(repo, d); err != nil {
 		return 0, err
 	}
-	u, err := r.uploads.take(repo, id)
+	u, err := r.uploads.take(ctx, repo, id)
 	if err != nil {
 		return 0, err
 	}
@@ -142,7 +147,7 @@ func (r *Registry) unfinished(ctx context.Context, u *session, err error) error 
 
 // CancelUpload is registry.Writer's.
 func (r *Registry) CancelUpload(ctx context.Context, repo, id string) error {
-	u, err := r.uploads.take(repo, id)
+	u, err := r.uploads.take(ctx, repo, id)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // durableDirs knows the directories of committed content: which of them will survive a power loss, and how to sync
-// their entries with as few fsyncs as possible. What digests can name bounds it: three algorithms of 256 directories.
+// their entries with as few fsyncs as possible. What digests can name bounds it: two algorithms of 256 directories.
 type durableDirs struct {
 	root string
 	sync func(path string) error // one fsync of a directory

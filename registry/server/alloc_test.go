@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -52,6 +53,9 @@ type null struct{ header http.Header }
 func (n null) Header() http.Header         { return n.header }
 func (n null) Write(p []byte) (int, error) { return len(p), nil }
 func (n null) WriteHeader(int)             {}
+
+func (null) SetWriteDeadline(time.Time) error { return nil }
+func (null) FlushError() error                { return nil }
 
 // The numbers are pinned: when one grows somebody has to say why. What is left on the hottest path are the backing array
 // of the header values and the one string that has to be made.

@@ -39,7 +39,6 @@ func (c *call) streamed(out *pacedWriter) error {
 	case out.status >= http.StatusInternalServerError:
 		return errUnreadable{}
 	}
-	out.done()
 	if out.readErr != nil { // too late to say it: the connection breaks, because the body is too short
 		c.logBroken(out.readErr)
 	}

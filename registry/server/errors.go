@@ -51,7 +51,7 @@ func (c *call) fail(err error) {
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	c.w.WriteHeader(status)
 	if c.r.Method != http.MethodHead {
-		_, _ = c.w.Write(body) // the client is gone if this fails
+		c.write(body)
 	}
 }
 
@@ -66,12 +66,16 @@ func (c *call) explain(err error) (*registry.Error, int) {
 		err = c.s.opt.Translate(err)
 	}
 	if errors.As(err, &e) {
-		return e, statusOf(e.Code)
+		return e, e.Code.Status()
 	}
 	if errors.Is(err, context.Canceled) && c.r.Context().Err() != nil {
 		return registry.NewError(registry.CodeUnavailable, "The request was cancelled."), statusClientGone
 	}
-	c.id = strings.ToLower(rand.Text())
+	if c.s.opt.RequestID != nil {
+		c.id = c.s.opt.RequestID(c.ctx)
+	} else {
+		c.id = strings.ToLower(rand.Text())
+	}
 	c.s.opt.Logger.LogAttrs(c.ctx, slog.LevelError, "registry request failed", slog.String("request_id", c.id),
 		slog.String("method", c.r.Method), slog.String("path", c.r.URL.Path), slog.Any("error", err))
 	return registry.NewError(registry.CodeUnknown, "Something went wrong in the registry. Try again; if it happens again, "+
@@ -81,35 +85,6 @@ func (c *call) explain(err error) (*registry.Error, int) {
 // statusClientGone is nginx's status for a client that did not wait for the answer. Nobody receives it; in a log it is no
 // failure of the hub.
 const statusClientGone = 499
-
-// statusOf returns the HTTP status of a code. What the specification leaves open is as in Docker's registry.
-func statusOf(code registry.Code) int {
-	switch code {
-	case registry.CodeBlobUnknown, registry.CodeBlobUploadUnknown, registry.CodeManifestUnknown, registry.CodeNameUnknown:
-		return http.StatusNotFound
-	case registry.CodeBlobUploadInvalid, registry.CodeDigestInvalid, registry.CodeManifestBlobUnknown,
-		registry.CodeManifestInvalid, registry.CodeNameInvalid, registry.CodeSizeInvalid, registry.CodeTagInvalid,
-		registry.CodeQueryInvalid:
-		return http.StatusBadRequest
-	case registry.CodeUnauthorized:
-		return http.StatusUnauthorized
-	case registry.CodeDenied:
-		return http.StatusForbidden
-	case registry.CodeUnsupported: // "Deleting tags" and others: 400 or 405 for what is disabled
-		return http.StatusMethodNotAllowed
-	case registry.CodeTooManyRequests:
-		return http.StatusTooManyRequests
-	case registry.CodeRangeInvalid:
-		return http.StatusRequestedRangeNotSatisfiable
-	case registry.CodeTooLarge:
-		return http.StatusRequestEntityTooLarge
-	case registry.CodeUnavailable:
-		return http.StatusServiceUnavailable
-	case registry.CodeNoSpace:
-		return http.StatusInsufficientStorage
-	}
-	return http.StatusInternalServerError
-}
 
 // retryAfter returns the header's value in seconds, rounded up; 0 if there is to be none.
 func retryAfter(e *registry.Error, status int) int64 {

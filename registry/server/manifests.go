@@ -69,10 +69,8 @@ func matches(header []string, etag string) bool {
 
 func (c *call) putManifest() error {
 	// A manifest is read into memory, so whoever may not push is refused before that.
-	if g, ok := c.s.reg.(registry.PushGuard); ok {
-		if err := g.MayPush(c.ctx, c.q.Repository); err != nil {
-			return err
-		}
+	if err := c.s.reg.MayPush(c.ctx, c.q.Repository); err != nil {
+		return err
 	}
 	payload, err := c.readManifest()
 	if err != nil {

@@ -129,6 +129,13 @@ func TestV16ManifestBody(t *testing.T) {
 	h.want(h.putManifest("p/app", "latest", nil), 400, registry.CodeManifestInvalid)
 }
 
+// Who may not push is refused before anything is read, however large it is.
+func TestPutManifestAsksFirst(t *testing.T) {
+	h := newHub(t, Options{})
+	h.mem.denied = registry.NewError(registry.CodeDenied, "No.")
+	h.want(h.putManifest("p/app", "latest", bytes.Repeat([]byte(" "), 4<<20+1)), 403, registry.CodeDenied)
+}
+
 // The body ends before Content-Length.
 func TestTruncatedManifest(t *testing.T) {
 	h := newHub(t, Options{})

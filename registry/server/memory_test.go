@@ -25,6 +25,7 @@ type memory struct {
 
 	redirect string // if set, Blob answers with this URL
 	fail     error  // if set, whatever is called answers with it
+	denied   error  // if set, nobody may push
 	kept     int    // calls with keep
 }
 
@@ -119,6 +120,8 @@ func (m *memory) StatBlob(_ context.Context, name string, d digest.Digest, keep 
 	data, err := m.blob(name, d)
 	return int64(len(data)), err
 }
+
+func (m *memory) MayPush(context.Context, string) error { return m.denied }
 
 func (m *memory) PutManifest(_ context.Context, name string, put registry.ManifestPut) (*registry.Manifest, error) {
 	parsed, err := registry.ParseManifest(put.MediaType, put.Payload, registry.ManifestLimits{})

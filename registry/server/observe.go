@@ -11,10 +11,7 @@ func (s *server) observe(c *call) {
 	seen := &recorder{ResponseWriter: c.w}
 	c.w = seen
 	start := time.Now()
-	err := c.do()
-	if err != nil {
-		c.fail(err)
-	}
+	err := c.answer()
 	if seen.status == 0 {
 		seen.status = http.StatusOK
 	}

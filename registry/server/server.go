@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -31,6 +32,8 @@ type Options struct {
 	Limits Limits
 	// Translate, if set, may turn an error that is no *registry.Error into one: what a database says, for example.
 	Translate func(error) error
+	// RequestID, if set, is the id that a request has already; nil: an internal error makes one.
+	RequestID func(ctx context.Context) string
 	// Logger gets one record for each error that is not a *registry.Error. nil discards them.
 	Logger *slog.Logger
 	// OnPull, if set, is called after a manifest was sent to a client that asked for it by GET.
@@ -58,8 +61,10 @@ type Limits struct {
 	Blob          int64         // bytes of a blob
 	Ranges        int           // ranges in one request; more are answered with the whole
 	ReferrerBytes int           // bytes of a page of referrers, unless it has but one entry
-	MinRate       int64         // bytes per second that a client has to send or take of a blob ...
-	RateWindow    time.Duration // ... averaged over this time
+	URL           int           // bytes of the address of a request
+	Headers       int           // lines of its head; their bytes are the http.Server's to bound
+	MinRate       int64         // bytes per second that a client has to send or take of a body ...
+	RateWindow    time.Duration // ... averaged over this time; a small response has to be taken within it
 }
 
 // DefaultLimits are the limits of a hub that does not set its own. "Pushing Manifests" in the OCI distribution
@@ -67,7 +72,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Request: request.DefaultLimits(), Manifest: 4 << 20, Blob: 20 << 30, Ranges: 16, ReferrerBytes: 4 << 20,
-		MinRate: 4 << 10, RateWindow: time.Minute,
+		URL: 8 << 10, Headers: 100, MinRate: 4 << 10, RateWindow: time.Minute,
 	}
 }
 
@@ -77,6 +82,8 @@ func (l Limits) orDefault() Limits {
 	l.Blob = orDefault(l.Blob, d.Blob)
 	l.Ranges = orDefault(l.Ranges, d.Ranges)
 	l.ReferrerBytes = orDefault(l.ReferrerBytes, d.ReferrerBytes)
+	l.URL = orDefault(l.URL, d.URL)
+	l.Headers = orDefault(l.Headers, d.Headers)
 	l.MinRate = orDefault(l.MinRate, d.MinRate)
 	l.RateWindow = orDefault(l.RateWindow, d.RateWindow)
 	return l
@@ -100,8 +107,8 @@ type server struct {
 // New returns the handler of /v2. It must get every path under /v2 as it was sent: an http.ServeMux in front, which
 // redirects to a cleaned path, would answer for paths that do not exist.
 //
-// An http.Server's ReadTimeout and WriteTimeout may be set for the sake of the small responses: transfers of blobs
-// extend them as long as the client keeps the minimum rate.
+// It needs no ReadTimeout and no WriteTimeout of the http.Server, and goes on where there are some: it sets deadlines
+// itself, and extends them as long as the client keeps the minimum rate.
 func New(reg registry.Registry, opt Options) http.Handler {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
@@ -119,9 +126,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.observe(&c)
 		return
 	}
-	if err := c.do(); err != nil {
-		c.fail(err)
-	}
+	_ = c.answer() // the client has been told
 }
 
 // call is one request. It lives on the stack: no method may keep a pointer to it.
@@ -132,6 +137,36 @@ type call struct {
 	ctx context.Context
 	q   request.Request
 	id  string // of the request, made when an error needs it
+}
+
+// answer answers the request. The error is what the response says.
+func (c *call) answer() error {
+	err := c.bounds()
+	if err == nil {
+		err = c.do()
+	}
+	if err != nil {
+		c.fail(err)
+	}
+	c.send()
+	return err
+}
+
+// bounds refuses a request whose address is longer, or that has more headers, than anybody needs.
+func (c *call) bounds() error {
+	if len(c.r.RequestURI) > c.s.lim.URL {
+		return &statusError{http.StatusRequestURITooLong, registry.NewError(registry.CodeTooLarge,
+			fmt.Sprintf("An address may have %d bytes at most.", c.s.lim.URL))}
+	}
+	n := 0
+	for _, lines := range c.r.Header {
+		n += len(lines)
+	}
+	if n > c.s.lim.Headers {
+		return &statusError{http.StatusRequestHeaderFieldsTooLarge, registry.NewError(registry.CodeTooLarge,
+			fmt.Sprintf("A request may have %d headers at most.", c.s.lim.Headers))}
+	}
+	return nil
 }
 
 // do answers the request, or returns the error that is to be the answer. Nothing of the response is written then.

@@ -205,6 +205,29 @@ func TestV17Normalisation(t *testing.T) {
 	h.want(h.get("/v2/p/app/manifests/.x"), 400, registry.CodeTagInvalid)
 }
 
+// Address and number of headers, at the limit and one above, before anything else is looked at.
+func TestRequestBounds(t *testing.T) {
+	h := newHub(t, Options{Limits: Limits{URL: 100, Headers: 10}})
+	ask := func(method string, size, headers int) string {
+		target := "/v2/_catalog?ns="
+		return h.raw(method + " " + target + strings.Repeat("x", size-len(target)) + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" +
+			strings.Repeat("X-Many: y\r\n", headers-1) + "\r\n")
+	}
+	for _, c := range []struct {
+		size, headers int
+		status, code  string
+	}{
+		{100, 10, "200 ", ""}, {101, 10, "414 ", "TOO_LARGE"}, {100, 11, "431 ", "TOO_LARGE"},
+	} {
+		if got := ask("GET", c.size, c.headers); !strings.HasPrefix(got, "HTTP/1.1 "+c.status) || !strings.Contains(got, c.code) {
+			t.Errorf("%d bytes, %d headers: %s", c.size, c.headers, got)
+		}
+		if got := ask("HEAD", c.size, c.headers); !strings.HasPrefix(got, "HTTP/1.1 "+c.status) {
+			t.Errorf("HEAD, %d bytes, %d headers: %s", c.size, c.headers, got)
+		}
+	}
+}
+
 // raw writes a request to the connection as it is.
 func (h *hub) raw(request string) string {
 	h.Helper()

@@ -42,13 +42,35 @@ func (s *server) piece() int64 {
 
 // write sends a body that is in memory.
 func (c *call) write(p []byte) {
-	if int64(len(p)) <= c.s.piece() { // the server's own timeout is enough
-		_, _ = c.w.Write(p) // an error means that the client has gone
+	if int64(len(p)) > c.s.piece() {
+		_, _ = c.paced().Write(p)
 		return
 	}
-	out := c.paced()
-	_, _ = out.Write(p)
-	out.done()
+	c.extend()
+	_, _ = c.w.Write(p) // an error means that the client has gone
+}
+
+// extend gives the client one window to take what is written.
+func (c *call) extend() {
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.s.lim.RateWindow))
+}
+
+// bodyGrace is how long what was not read of a body is waited for: the http.Server reads on before it answers.
+const bodyGrace = time.Second
+
+// send sends what of the response is still in buffers. However small it is, a client that asks again and again and takes
+// nothing must not hold the connection for ever. No deadline is left: the next request may be somebody else's to answer.
+func (c *call) send() {
+	out := http.NewResponseController(c.w)
+	c.extend()
+	if c.r.ProtoMajor != 1 {
+		return // the deadline is that of the stream, which ends with the request
+	}
+	if c.r.ContentLength != 0 {
+		_ = out.SetReadDeadline(time.Now().Add(bodyGrace))
+	}
+	_ = out.Flush()
+	_ = out.SetWriteDeadline(time.Time{})
 }
 
 // pacedWriter is what http.ServeContent writes to.
@@ -102,7 +124,9 @@ func (w *pacedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	if !ok {
 		return w.copy(src)
 	}
-	if whole.N <= copySize || w.kernel == nil {
+	// Only of a file is it known how much the kernel sent of it when a deadline breaks in: what was read from anything
+	// else and not sent is lost.
+	if _, file := whole.R.(*os.File); !file || whole.N <= copySize || w.kernel == nil {
 		n, err = w.copy(whole)
 		if err == nil && whole.N > 0 {
 			w.note(io.ErrUnexpectedEOF)
@@ -121,7 +145,7 @@ func (w *pacedWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	return n, err
 }
 
-// send lets the kernel send size bytes. When the window is over before that, it goes on if enough has been sent: net/http
+// send lets the kernel send size bytes of a file. When the window is over before that, it goes on if enough has been sent: net/http
 // and the file still agree on where they are, because a broken sendfile has moved the file by just what it sent.
 func (w *pacedWriter) send(src io.Reader, size int64) (n int64, err error) {
 	piece := io.LimitedReader{R: src, N: size}
@@ -155,12 +179,6 @@ type writerOnly struct{ io.Writer }
 
 // extend gives the client another window. Connections without deadlines (in tests) have no slow clients.
 func (w *pacedWriter) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.window)) }
-
-// done takes the deadline off again: the connection may be used for other requests.
-func (w *pacedWriter) done() {
-	_ = w.control.Flush()
-	_ = w.control.SetWriteDeadline(time.Time{})
-}
 
 // note keeps an error that is the content's and not the client's.
 func (w *pacedWriter) note(err error) {
@@ -251,20 +269,16 @@ func (b *body) timed(p []byte) (int, error) {
 	return n, err
 }
 
-// done takes the deadlines off, so that there is time to answer, however long the transfer took.
+// done takes the deadline off, so that there is time to store what came.
 func (b *body) done() {
 	if b.touched {
 		_ = b.control.SetReadDeadline(time.Time{})
-		_ = b.control.SetWriteDeadline(time.Time{})
 	}
 }
 
 // blame returns what to tell the client of err, which the registry returned: if the body failed first, that is the
 // cause. The deadline of reading stays, so that the server does not wait for the rest of the body.
 func (b *body) blame(err error) error {
-	if b.touched {
-		_ = b.control.SetWriteDeadline(time.Time{})
-	}
 	var e *registry.Error
 	switch {
 	case b.err == nil || errors.Is(b.err, io.EOF):

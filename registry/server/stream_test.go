@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -225,6 +226,82 @@ func TestSlowDownloadIsCut(t *testing.T) {
 	})
 }
 
+// Who takes no response at all is cut off as well, however small it is: nobody holds a connection for ever.
+func TestStalledReaderIsCut(t *testing.T) {
+	for _, request := range []string{
+		"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /v2/p/app/manifests/latest HTTP/1.1\r\nHost: x\r\n\r\n",
+		"HEAD /v2/p/app/manifests/latest HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /v2/p/app/manifests/none HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /v2/p/app/tags/list HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /v2/p/app/blobs/uploads/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+		"PATCH /v2/p/app/blobs/uploads/u HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+	} {
+		payload := []byte(strings.Repeat("x", 100<<10)) // less than a client has to take within the window
+		d := digest.FromBytes(payload)
+		mem := newMemory()
+		mem.uploads["u"] = &upload{repo: "p/app"}
+		mem.repos["p/app"] = &repo{
+			manifests: map[digest.Digest]*stored{d: {Manifest: &registry.Manifest{Digest: d, Payload: payload}}},
+			tags:      map[string]digest.Digest{"latest": d},
+		}
+		bubble(t, mem, func(c client) {
+			c.send(request)
+			if r := <-c.done; r.Duration != time.Minute {
+				c.Errorf("%.40s ended after %v", request, r.Duration)
+			}
+			if _, err := io.Copy(io.Discard, c.in); err != nil { // the server has closed it
+				c.Error(err)
+			}
+		})
+	}
+}
+
+// The same on a real connection, whose buffers have to be full first.
+func TestStalledReaderOfManyResponsesIsCut(t *testing.T) {
+	closed := make(chan struct{})
+	srv := httptest.NewUnstartedServer(New(newMemory(), Options{Limits: Limits{RateWindow: 100 * time.Millisecond}}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			close(closed)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go func() {
+		ask := strings.Repeat("GET /v2/p/app/tags/list HTTP/1.1\r\nHost: x\r\n\r\n", 1000)
+		for {
+			if _, err := io.WriteString(conn, ask); err != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case <-closed:
+	case <-time.After(30 * time.Second):
+		t.Error("who asks and takes nothing keeps the connection")
+	}
+}
+
+// A refusal waits for a body that nobody reads no longer than a moment.
+func TestRefusalDoesNotWaitForTheBody(t *testing.T) {
+	mem := newMemory()
+	mem.denied = registry.NewError(registry.CodeDenied, "No.")
+	bubble(t, mem, func(c client) {
+		start := time.Now()
+		c.send("PUT /v2/p/app/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+		if res, body := c.receive(); res.StatusCode != 403 || time.Since(start) != bodyGrace {
+			c.Errorf("%d after %v: %s", res.StatusCode, time.Since(start), body)
+		}
+	})
+}
+
 // No deadline is left on a connection: it may be used again after a pause.
 func TestConnectionIsUsableAfterTransfers(t *testing.T) {
 	data := strings.Repeat("x", 1<<20)
@@ -238,6 +315,7 @@ func TestConnectionIsUsableAfterTransfers(t *testing.T) {
 		}{
 			{"GET /v2/p/app/blobs/" + sum(data) + " HTTP/1.1\r\nHost: x\r\n\r\n", 200},
 			{"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n", 200},
+			{"GET /v2/p/app/manifests/none HTTP/1.1\r\nHost: x\r\n\r\n", 404},
 			{"PATCH /v2/p/app/blobs/uploads/u HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 202},
 			{"PATCH /v2/p/app/blobs/uploads/u HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 202},
 			{"PATCH /v2/p/app/blobs/uploads/u HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Range: 0-2\r\n\r\nabc", 416},
@@ -254,23 +332,43 @@ func TestConnectionIsUsableAfterTransfers(t *testing.T) {
 
 // Who takes just enough gets all of it, although each piece lasts longer than a window.
 func TestSteadyDownloadIsNotCut(t *testing.T) {
-	data := randomBytes(6 << 20)
-	reg, path := newFiles(t, data)
-	srv := httptest.NewServer(New(reg, Options{Limits: Limits{RateWindow: 100 * time.Millisecond, MinRate: 100 << 10}}))
-	t.Cleanup(srv.Close)
-	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
+	data := randomBytes(3 << 20)
+	files, path := newFiles(t, data)
+	for name, reg := range map[string]registry.Registry{"file": files, "object": objects{files}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := httptest.NewUnstartedServer(New(reg, Options{Limits: Limits{RateWindow: time.Second, MinRate: 20 << 10}}))
+			srv.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+				_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10) // the kernel must not take what the client does not
+				return ctx
+			}
+			srv.Start()
+			t.Cleanup(srv.Close)
+			conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			in := bufio.NewReader(&slow{conn, time.NewTicker(100 * time.Millisecond)})
+			if _, body := (client{t, conn, in, nil}).receive(); body != string(data) {
+				t.Errorf("%d bytes", len(body))
+			}
+		})
 	}
-	defer conn.Close()
-	_ = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
-	if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-		t.Fatal(err)
+}
+
+// objects has blobs that are no files, as an object store does.
+type objects struct{ registry.Registry }
+
+func (o objects) Blob(ctx context.Context, repo string, d digest.Digest) (*registry.Blob, error) {
+	b, err := o.Registry.Blob(ctx, repo, d)
+	if err == nil {
+		b.Content = struct{ registry.BlobContent }{b.Content}
 	}
-	in := bufio.NewReader(&slow{conn, time.NewTicker(20 * time.Millisecond)})
-	if _, body := (client{t, conn, in, nil}).receive(); body != string(data) {
-		t.Errorf("%d bytes", len(body))
-	}
+	return b, err
 }
 
 // slow reads 64 KiB with each tick.

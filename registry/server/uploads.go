@@ -80,7 +80,7 @@ func (c *call) forget(id string) {
 func (c *call) appendUpload() error {
 	at, body, err := c.chunk()
 	if err != nil {
-		return err
+		return c.uploadError(registry.Upload{}, err)
 	}
 	up, err := c.s.reg.AppendUpload(c.ctx, c.q.Repository, c.q.UploadID, at, body)
 	if err != nil {
@@ -88,8 +88,7 @@ func (c *call) appendUpload() error {
 	}
 	body.done()
 	if up.Size > c.s.lim.Blob {
-		c.forget(up.ID)
-		return c.errBlobSize()
+		return c.uploadError(up, c.errBlobSize())
 	}
 	c.describeUpload(up)
 	c.empty(http.StatusAccepted)
@@ -99,18 +98,16 @@ func (c *call) appendUpload() error {
 // finishUpload answers PUT, whose body may be the last chunk or all of the blob.
 func (c *call) finishUpload() error {
 	at, body, err := c.chunk()
-	if err != nil {
-		return err
-	}
-	if at < 0 && c.r.ContentLength != 0 {
+	if err == nil && at < 0 && c.r.ContentLength != 0 {
 		// What is there counts as well, and afterwards it would be too late to refuse the whole.
-		up, err := c.s.reg.Upload(c.ctx, c.q.Repository, c.q.UploadID)
-		if err != nil {
+		var up registry.Upload
+		if up, err = c.s.reg.Upload(c.ctx, c.q.Repository, c.q.UploadID); err != nil {
 			return err
 		}
-		if body, err = c.blobBody(up.Size); err != nil {
-			return err
-		}
+		body, err = c.blobBody(up.Size)
+	}
+	if err != nil {
+		return c.uploadError(registry.Upload{}, err)
 	}
 	if _, err := c.s.reg.FinishUpload(c.ctx, c.q.Repository, c.q.UploadID, at, body, c.q.Digest); err != nil {
 		return c.uploadError(registry.Upload{}, body.blame(err))
@@ -120,8 +117,12 @@ func (c *call) finishUpload() error {
 	return nil
 }
 
-// uploadError puts the upload's true state into an error about the range, which the response then shows.
+// uploadError puts the upload's true state into an error about the range, which the response then shows, and ends an
+// upload whose blob is too large: it can never be finished, and its bytes would lie there until it expires.
 func (c *call) uploadError(up registry.Upload, err error) error {
+	if registry.CodeOf(err) == registry.CodeTooLarge {
+		c.forget(c.q.UploadID)
+	}
 	var e *registry.Error
 	if !errors.As(err, &e) || e.Code != registry.CodeRangeInvalid || e.Upload != nil {
 		return err
@@ -173,7 +174,7 @@ func (c *call) blobBody(already int64) (*body, error) {
 
 func (c *call) errBlobSize() error {
 	return registry.NewError(registry.CodeTooLarge, fmt.Sprintf("The blob is larger than %d bytes, the limit of this "+
-		"registry. Split it into several layers.", c.s.lim.Blob))
+		"registry. Split it into several layers and upload those anew.", c.s.lim.Blob))
 }
 
 func (c *call) uploadStatus() error {

@@ -77,6 +77,8 @@ func TestV16ManifestBombs(t *testing.T) {
 		index := func(n int) string {
 			return `{"schemaVersion":2,"mediaType":"` + typeIndex + `","manifests":[` + strings.Repeat(child+",", n-1) + child + `]}`
 		}
+		// docs/limits.md counts them: their bytes are bounded by those of the manifest, of which the specification wants 4 MB
+		// taken, and its conformance suite pushes one that is nearly all annotations.
 		annotations := func(n int) string {
 			var b strings.Builder
 			for i := range n {

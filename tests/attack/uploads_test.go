@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,6 +201,26 @@ func TestV59RacingWriters(t *testing.T) {
 			})
 			h.do(t, p, "PUT", path+"?digest="+digest.FromString("half of it").String(), "it", headers{"Content-Range": "8-9"}).want(t, "finish", 201)
 			intact("half of it")
+		})
+		t.Run("asking is not writing", func(t *testing.T) {
+			path := h.startUpload(t, p, repo)
+			var asking sync.WaitGroup
+			var over atomic.Bool
+			for range 4 {
+				asking.Go(func() {
+					for !over.Load() {
+						_, _ = h.try(p, "GET", path, nil) // it may be told that somebody is writing
+					}
+				})
+			}
+			for i := range 50 {
+				if a := h.do(t, p, "PATCH", path, "x"); a.status != 202 {
+					t.Errorf("chunk %d, while others ask how far it is: %s", i, a)
+					break
+				}
+			}
+			over.Store(true)
+			asking.Wait()
 		})
 		t.Run("many at once", func(t *testing.T) {
 			path := h.startUpload(t, p, repo)

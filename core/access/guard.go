@@ -2,12 +2,10 @@ package access
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/store"
-	"github.com/hallmarkhub/hallmark/registry"
 )
 
 // Guard answers Can for principals as they are right now: a role that was taken away, a robot whose permissions were
@@ -29,7 +27,7 @@ func (g *Guard) May(ctx context.Context, p *core.Principal, a core.Action, repos
 		return true, st, nil
 	}
 	if st, err = g.dir.Standing(ctx, p, project); err != nil {
-		return false, st, told(err)
+		return false, st, err
 	}
 	return Stands(p, a, repository, st), st, nil
 }
@@ -48,13 +46,4 @@ func Stands(p *core.Principal, a core.Action, repository string, st store.Standi
 	}
 	// A robot's token was cut to its permissions when it was issued, and they may have been narrowed since.
 	return Can(p, a, o) && (st.Robot == nil || Can(st.Robot, a, o))
-}
-
-// told gives an error of the domain the code under which a registry's client is told of it.
-func told(err error) error {
-	var e *core.Error
-	if errors.As(err, &e) && e.Code == core.CodeUnavailable {
-		return &registry.Error{Code: registry.CodeUnavailable, Message: e.Message, RetryAfter: e.RetryAfter}
-	}
-	return err
 }

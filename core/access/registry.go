@@ -109,10 +109,11 @@ func (w *wrapper) DeleteBlob(ctx context.Context, repo string, d digest.Digest) 
 	return w.next.DeleteBlob(ctx, repo, d)
 }
 
-// MayPush implements registry.PushGuard.
 func (w *wrapper) MayPush(ctx context.Context, repo string) error {
-	_, err := w.mayWrite(ctx, repo)
-	return err
+	if _, err := w.mayWrite(ctx, repo); err != nil {
+		return err
+	}
+	return w.next.MayPush(ctx, repo)
 }
 
 func (w *wrapper) PutManifest(ctx context.Context, repo string, put registry.ManifestPut) (*registry.Manifest, error) {
@@ -234,9 +235,9 @@ func (w *wrapper) Repositories(ctx context.Context, q registry.RepositoryQuery) 
 	if !mayList(p) {
 		return registry.Page{}, refuseCatalog(p)
 	}
-	st, err := w.dir.Standing(ctx, p, "")
+	st, err := w.dir.Self(ctx, p)
 	if err != nil {
-		return registry.Page{}, told(err)
+		return registry.Page{}, err
 	}
 	if !st.Alive {
 		return registry.Page{}, refuseCatalog(p)
@@ -245,7 +246,7 @@ func (w *wrapper) Repositories(ctx context.Context, q registry.RepositoryQuery) 
 	if !q.All {
 		q.Public = st.Robot == nil
 		if q.Projects, err = w.dir.VisibleProjects(ctx, p); err != nil {
-			return registry.Page{}, told(err)
+			return registry.Page{}, err
 		}
 	}
 	return w.next.Repositories(ctx, q)

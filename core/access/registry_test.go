@@ -195,7 +195,7 @@ func TestDisabledIsRefused(t *testing.T) {
 		_, err := w.Manifest(as(p), "p/app", registry.Reference{Tag: "v1"}, false)
 		h.ok(err)
 		yes := true
-		_, err = h.s.UpdateAccount(h.system, p.ID, store.AccountPatch{Disabled: &yes}, store.AnyRevision)
+		_, err = h.s.UpdateAccount(h.system, p.ID, store.AccountPatch{Disabled: &yes, LeaveOwnerless: true}, store.AnyRevision)
 		h.ok(err)
 		for _, v := range verbs() {
 			for _, repo := range []string{"p/app", "open/app", "nothing/app"} {

@@ -125,12 +125,13 @@ func ParseScope(text string) (Scope, error) {
 // nothing is left. "*" asks for whatever is allowed. Who asks for push and may only sign gets sign, which is a part of it.
 func (g *Guard) Granted(ctx context.Context, p *core.Principal, requested []Scope) ([]Scope, error) {
 	var out []Scope
+	look := look{dir: g.dir, p: p, live: map[string]store.Standing{}}
 	for _, s := range requested {
 		var actions []core.Action
 		var err error
 		switch {
 		case s.Type == TypeRepository && s.Name != "":
-			actions, err = g.grantedActions(ctx, p, s)
+			actions, err = look.granted(ctx, s)
 		case s.Type == TypeRegistry && s.Name == catalog && slices.Contains(s.Actions, ActionAny):
 			actions, err = g.grantedCatalog(ctx, p)
 		}
@@ -145,23 +146,50 @@ func (g *Guard) Granted(ctx context.Context, p *core.Principal, requested []Scop
 	return out, nil
 }
 
-func (g *Guard) grantedActions(ctx context.Context, p *core.Principal, s Scope) ([]core.Action, error) {
-	var out []core.Action
+// look is one token request's look at what somebody may. It asks the database once for each project, however many scopes
+// and actions there are: whoever has no rights at all could make it work hardest.
+type look struct {
+	dir  *store.Directory
+	p    *core.Principal
+	live map[string]store.Standing // by project
+}
+
+// granted is what of one scope p may have. As with Guard.May, memory is good for allowing and not for refusing.
+func (l *look) granted(ctx context.Context, s Scope) ([]core.Action, error) {
+	project, _, _ := strings.Cut(s.Name, "/")
+	st, known := l.live[project]
+	if !known {
+		if cached, ok := l.dir.CachedStanding(l.p, project); ok {
+			if actions, all := l.permitted(s, cached); all {
+				return actions, nil
+			}
+		}
+		var err error
+		if st, err = l.dir.Standing(ctx, l.p, project); err != nil {
+			return nil, err
+		}
+		l.live[project] = st
+	}
+	actions, _ := l.permitted(s, st)
+	return actions, nil
+}
+
+// permitted is what of a scope p may have with this standing; all says that nothing was refused.
+func (l *look) permitted(s Scope, st store.Standing) (out []core.Action, all bool) {
+	all = true
 	for _, a := range core.RepositoryActions() {
 		asked := slices.Contains(s.Actions, a) || slices.Contains(s.Actions, ActionAny) ||
 			a == core.ActionSign && slices.Contains(s.Actions, core.ActionPush)
 		if !asked || a == core.ActionSign && slices.Contains(out, core.ActionPush) {
 			continue // push implies sign
 		}
-		ok, _, err := g.May(ctx, p, a, s.Name)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
+		if Stands(l.p, a, s.Name, st) {
 			out = append(out, a)
+		} else {
+			all = false
 		}
 	}
-	return out, nil
+	return out, all
 }
 
 // grantedCatalog: everybody may have the catalog, because it lists only what one may see. The exception are credentials
@@ -170,7 +198,7 @@ func (g *Guard) grantedCatalog(ctx context.Context, p *core.Principal) ([]core.A
 	if p.RegistryToken || p.Kind == core.KindUser && p.Grants != nil {
 		return nil, nil
 	}
-	_, st, err := g.May(ctx, p, core.ActionProjectRead, "")
+	st, err := g.dir.Self(ctx, p)
 	if err != nil || !st.Alive {
 		return nil, err
 	}
@@ -200,9 +228,4 @@ func mayList(p *core.Principal) bool {
 	return slices.ContainsFunc(p.Grants, func(g core.Grant) bool {
 		return g.Repository == CatalogGrant && slices.Contains(g.Actions, ActionAny)
 	})
-}
-
-// Granted is Guard.Granted on a Directory.
-func Granted(ctx context.Context, dir *store.Directory, p *core.Principal, requested []Scope) ([]Scope, error) {
-	return NewGuard(dir).Granted(ctx, p, requested)
 }

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -95,7 +96,7 @@ func TestGranted(t *testing.T) {
 		} {
 			requested, err := ParseScopes([]string{c.requested})
 			h.ok(err)
-			granted, err := Granted(context.Background(), h.dir, c.who, requested)
+			granted, err := NewGuard(h.dir).Granted(context.Background(), c.who, requested)
 			h.ok(err)
 			var got []string
 			for _, s := range granted {
@@ -103,6 +104,42 @@ func TestGranted(t *testing.T) {
 			}
 			if g := strings.Join(got, " "); g != c.want {
 				t.Errorf("%s %v asks for %q: granted %q, want %q", c.who.Name, c.who.Grants, c.requested, g, c.want)
+			}
+		}
+	})
+}
+
+// V-60: who may nothing costs the database one look at each project, however many scopes and actions they name; who may
+// costs none when the directory is warm.
+func TestGrantedStatements(t *testing.T) {
+	eachHub(t, func(t *testing.T, h *hub) {
+		every := "*,pull,push,delete,sign,scan"
+		var one, each []string
+		for i := range MaxScopes {
+			one = append(one, fmt.Sprintf("repository:p/r%d:%s", i, every))
+			each = append(each, fmt.Sprintf("repository:none%d/app:%s", i, every))
+		}
+		for _, c := range []struct {
+			who    string
+			scopes []string
+			want   int
+		}{
+			{"anonymous", one, 1},          // the project
+			{"anonymous", each, MaxScopes}, // each project
+			{"stranger", one, 2},           // and the account
+			{"stranger", each, 2 * MaxScopes},
+			{"robot", one, 2},
+			{"guest", []string{"repository:p/a:pull,push", "repository:p/b:pull,push"}, 2},
+			{"guest", []string{"repository:p/a:pull", "repository:p/b:pull"}, 0},
+			{"admin", []string{"repository:p/a:" + every}, 0},
+		} {
+			requested, err := ParseScopes(c.scopes)
+			h.ok(err)
+			guard := NewGuard(h.dir)
+			_, _, err = guard.May(context.Background(), h.who[c.who], core.ActionPull, "p/a") // warm
+			h.ok(err)
+			if n := h.statements(func() { _, err = guard.Granted(context.Background(), h.who[c.who], requested) }); n != c.want || err != nil {
+				t.Errorf("%s, %d scopes such as %s: %d statements, want %d (%v)", c.who, len(requested), requested[0], n, c.want, err)
 			}
 		}
 	})
@@ -197,7 +234,7 @@ func TestTokenFollowsItsHolder(t *testing.T) {
 			t.Error("a robot whose permissions were narrowed may pull")
 		}
 		h.ok(h.s.DeleteRobot(h.system, h.private, robot.ID, store.AnyRevision))
-		h.ok(h.s.DeleteAccount(h.system, developer.ID, store.AnyRevision))
+		h.ok(h.s.DeleteAccount(h.system, developer.ID, store.AnyRevision, false))
 		for _, p := range []*core.Principal{robot, developer, h.who["robot"], h.who["developer"]} {
 			if may(p, core.ActionPull) {
 				t.Errorf("%s was deleted and may pull", p.Name)

@@ -41,6 +41,9 @@ func verbs() []verb {
 			_, err := r.Referrers(ctx, repo, someDigest, registry.ReferrerQuery{})
 			return err
 		}},
+		{"MayPush", core.ActionPush, func(ctx context.Context, r registry.Registry, repo string) error {
+			return r.MayPush(ctx, repo)
+		}},
 		{"PutManifest", core.ActionPush, func(ctx context.Context, r registry.Registry, repo string) error {
 			_, err := r.PutManifest(ctx, repo, registry.ManifestPut{Tags: []string{"v1"}})
 			return err
@@ -109,6 +112,7 @@ func (r *taker) StatBlob(_ context.Context, _ string, _ digest.Digest, keep bool
 	r.kept = append(r.kept, keep)
 	return 0, nil
 }
+func (r *taker) MayPush(context.Context, string) error { r.take("MayPush"); return nil }
 func (r *taker) PutManifest(context.Context, string, registry.ManifestPut) (*registry.Manifest, error) {
 	r.take("PutManifest")
 	return nil, nil

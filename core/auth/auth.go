@@ -27,9 +27,11 @@ type Options struct {
 	Store     *store.Store
 	Directory *store.Directory
 	Keyring   *seal.Keyring
-	Proxies   *Proxies     // nil: no proxy is trusted
-	Service   string       // what the challenge of /v2 calls the token service; "" means DefaultService
-	Hash      HashParams   // zero: DefaultHashParams
+	Proxies   *Proxies   // nil: no proxy is trusted
+	Service   string     // what the challenge of /v2 calls the token service; "" means DefaultService
+	Hash      HashParams // zero: DefaultHashParams
+	// TokenLife is how long a registry token lives; 0 means the constant of that name. Processes on one database have the same.
+	TokenLife time.Duration
 	Log       *slog.Logger // nil: nothing is logged
 }
 
@@ -63,6 +65,9 @@ func New(ctx context.Context, opt Options) (*Authenticator, error) {
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
+	if opt.TokenLife == 0 {
+		opt.TokenLife = TokenLife
+	}
 	var errs [5]error
 	a.passwords, errs[0] = NewPasswords(opt.Hash, opt.Store.Now)
 	a.devices, errs[1] = newDevices(opt.Store.Now)
@@ -71,7 +76,7 @@ func New(ctx context.Context, opt Options) (*Authenticator, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	a.tokens, errs[4] = newTokens(ctx, opt.Store, opt.Keyring, a.service)
+	a.tokens, errs[4] = newTokens(ctx, opt.Store, opt.Keyring, a.service, opt.TokenLife)
 	return a, errs[4]
 }
 

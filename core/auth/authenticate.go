@@ -25,7 +25,8 @@ func (a *Authenticator) Registry(r *http.Request) (*core.Principal, error) {
 		}
 		return a.tokenPrincipal(r.Context(), v)
 	case schemeBasic:
-		return a.basic(r.Context(), a.proxies.Client(r), c.user, c.secret)
+		p, err := a.basic(r.Context(), a.proxies.Client(r), c.user, c.secret)
+		return p.Principal, err
 	}
 	return core.Anonymous(), nil
 }
@@ -44,11 +45,13 @@ func (a *Authenticator) API(r *http.Request) (*core.Principal, error) {
 		case strings.HasPrefix(c.secret, seal.PersonalPrefix):
 			return a.personalToken(r.Context(), c.secret)
 		case strings.HasPrefix(c.secret, seal.RobotPrefix):
-			return a.robotSecret(r.Context(), c.secret)
+			p, err := a.robotSecret(r.Context(), c.secret)
+			return p.Principal, err
 		}
 		return nil, malformed("this Bearer token is of no use here: take a personal token (hmp_...) or a robot's secret (hmr_...)")
 	case schemeBasic:
-		return a.basic(r.Context(), a.proxies.Client(r), c.user, c.secret)
+		p, err := a.basic(r.Context(), a.proxies.Client(r), c.user, c.secret)
+		return p.Principal, err
 	}
 	if secret := a.cookie(r); secret != "" {
 		return a.sessionPrincipal(r.Context(), secret)

@@ -117,7 +117,7 @@ func TestV22WhatIsGoneIsRefused(t *testing.T) {
 			return err
 		},
 		"user deleted": func(h *hub, alice *store.Account, _ *store.PersonalToken, _ *core.Project, _ *store.Robot) error {
-			return h.store.DeleteAccount(h.ctx, alice.ID, store.AnyRevision)
+			return h.store.DeleteAccount(h.ctx, alice.ID, store.AnyRevision, false)
 		},
 		"token deleted": func(h *hub, alice *store.Account, tok *store.PersonalToken, _ *core.Project, _ *store.Robot) error {
 			return h.store.DeletePersonalToken(h.ctx, alice.ID, tok.ID)

@@ -47,7 +47,7 @@ func BenchmarkVerifyCold(b *testing.B) {
 }
 
 func benchToken(b *testing.B, h *hub, target string, mod func(*http.Request)) {
-	handler := h.TokenService()
+	handler := h.TokenService(nil)
 	r := request("GET", target)
 	mod(r)
 	b.ReportAllocs()

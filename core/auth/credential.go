@@ -17,11 +17,18 @@ import (
 // it: the same pointer means that nothing about it, its tokens or its sessions has changed since. The state is asked for
 // before the row of the credential is read, so that a change in between shows.
 
+// proven is a principal and the generation of the password or secret it gave, "" for a personal token: what can be got
+// with that ends with it (see store.Generation).
+type proven struct {
+	*core.Principal
+	generation string
+}
+
 // binding is a principal and what it rests on.
 type binding struct {
 	account   *store.AccountState // of a user
 	robot     *store.RobotState   // of a robot
-	until     time.Time           // when a personal token ends; zero: not before what it was made from changes
+	until     time.Time           // when a personal token or the old secret of a robot ends; zero: not by itself
 	principal *core.Principal
 }
 
@@ -40,9 +47,9 @@ func (a *Authenticator) liveAccount(ctx context.Context, id string) (*store.Acco
 }
 
 // tokenPrincipal is the principal of a registry token as it is now: the account, robot or personal token it was got
-// with may have gone since. There is no SQL as long as nothing about them changes.
+// with may have gone since, and so may the password or the secret. There is no SQL as long as nothing about them changes.
 func (a *Authenticator) tokenPrincipal(ctx context.Context, v *verifiedToken) (*core.Principal, error) {
-	b := v.bound.Load()
+	b, now := v.bound.Load(), a.store.Now()
 	switch v.kind {
 	case core.KindAnonymous:
 		return b.principal, nil
@@ -51,7 +58,7 @@ func (a *Authenticator) tokenPrincipal(ctx context.Context, v *verifiedToken) (*
 		if err != nil {
 			return nil, err
 		}
-		if b != nil && b.account == st && (b.until.IsZero() || a.store.Now().Before(b.until)) {
+		if b != nil && b.account == st && b.lasts(now) {
 			return b.principal, nil
 		}
 		if b, err = a.bindUser(ctx, v, st); err != nil {
@@ -62,15 +69,15 @@ func (a *Authenticator) tokenPrincipal(ctx context.Context, v *verifiedToken) (*
 		if err != nil {
 			return nil, refused(err, errGone)
 		}
-		if !st.Alive(a.store.Now()) {
+		if !st.Alive(now) {
 			return nil, core.Errorf(core.CodeUnauthenticated, errGone)
 		}
-		if b != nil && b.robot == st {
+		if b != nil && b.robot == st && b.lasts(now) {
 			return b.principal, nil
 		}
-		p := *st.Principal
-		p.Grants, p.Credential, p.RegistryToken = v.grants, v.Credential, true
-		b = &binding{robot: st, principal: &p}
+		if b, err = a.bindRobot(ctx, v, st); err != nil {
+			return nil, err
+		}
 	default:
 		return nil, errToken()
 	}
@@ -78,12 +85,31 @@ func (a *Authenticator) tokenPrincipal(ctx context.Context, v *verifiedToken) (*
 	return b.principal, nil
 }
 
+func (b *binding) lasts(now time.Time) bool { return b.until.IsZero() || now.Before(b.until) }
+
+// bindRobot: the token ends with the secret it was got with. That this is no secret any more is never said from memory.
+func (a *Authenticator) bindRobot(ctx context.Context, v *verifiedToken, st *store.RobotState) (*binding, error) {
+	until, ok := st.Honours(v.Generation, a.store.Now())
+	if !ok {
+		live, err := a.dir.LiveRobot(ctx, v.id)
+		if err != nil {
+			return nil, refused(err, errGone)
+		}
+		if until, ok = live.Honours(v.Generation, a.store.Now()); !ok || !live.Alive(a.store.Now()) {
+			return nil, core.Errorf(core.CodeUnauthenticated, errGone)
+		}
+	}
+	p := *st.Principal
+	p.Grants, p.Credential, p.RegistryToken = v.grants, v.Credential, true
+	return &binding{robot: st, until: until, principal: &p}, nil
+}
+
 func (a *Authenticator) bindUser(ctx context.Context, v *verifiedToken, st *store.AccountState) (*binding, error) {
 	b := &binding{account: st, principal: userPrincipal(st.ID, st.Username, st.Admin, v.Credential, v.grants)}
 	b.principal.RegistryToken = true
 	id, ok := strings.CutPrefix(v.Credential, "token:")
 	if !ok {
-		return b, nil
+		return b, a.checkGeneration(ctx, v, st)
 	}
 	t, err := a.store.PersonalToken(ctx, st.ID, id)
 	if err != nil {
@@ -93,6 +119,21 @@ func (a *Authenticator) bindUser(ctx context.Context, v *verifiedToken, st *stor
 		return nil, core.Errorf(core.CodeUnauthenticated, errGone)
 	}
 	return b, nil
+}
+
+// checkGeneration: the token ends with the password it was got with. That it is another one is never said from memory.
+func (a *Authenticator) checkGeneration(ctx context.Context, v *verifiedToken, st *store.AccountState) error {
+	if v.Generation != "" && v.Generation == st.Generation {
+		return nil
+	}
+	live, err := a.dir.LiveAccount(ctx, v.id)
+	if err != nil {
+		return refused(err, errGone)
+	}
+	if live.Disabled || v.Generation == "" || v.Generation != live.Generation {
+		return core.Errorf(core.CodeUnauthenticated, errGone)
+	}
+	return nil
 }
 
 func (a *Authenticator) expired(t *store.PersonalToken) bool {
@@ -163,63 +204,63 @@ const robotPrefix = "robot$"
 const errRobot = "robot name or secret is wrong, or the robot is disabled or has expired"
 
 // robotLogin is the principal of a robot that gives its name and secret.
-func (a *Authenticator) robotLogin(ctx context.Context, username, secret string) (*core.Principal, error) {
+func (a *Authenticator) robotLogin(ctx context.Context, username, secret string) (proven, error) {
 	project, name, ok := strings.Cut(strings.TrimPrefix(username, robotPrefix), "+")
 	if !ok || !seal.IsToken(seal.RobotPrefix, secret) {
-		return nil, core.Errorf(core.CodeUnauthenticated, errRobot)
+		return proven{}, core.Errorf(core.CodeUnauthenticated, errRobot)
 	}
 	l, err := a.store.RobotByName(ctx, project, name)
 	return a.robotPrincipal(ctx, l, err, secret)
 }
 
 // robotSecret is the principal of a robot that gives its secret alone.
-func (a *Authenticator) robotSecret(ctx context.Context, secret string) (*core.Principal, error) {
+func (a *Authenticator) robotSecret(ctx context.Context, secret string) (proven, error) {
 	if !seal.IsToken(seal.RobotPrefix, secret) {
-		return nil, core.Errorf(core.CodeUnauthenticated, errRobot)
+		return proven{}, core.Errorf(core.CodeUnauthenticated, errRobot)
 	}
 	l, err := a.store.RobotBySecret(ctx, secret)
 	return a.robotPrincipal(ctx, l, err, secret)
 }
 
-func (a *Authenticator) robotPrincipal(ctx context.Context, l *store.RobotLogin, err error, secret string) (*core.Principal, error) {
+func (a *Authenticator) robotPrincipal(ctx context.Context, l *store.RobotLogin, err error, secret string) (proven, error) {
 	if core.CodeOf(err) == core.CodeNotFound {
 		l, err = &store.RobotLogin{}, nil // compared all the same
 	}
 	if err != nil {
-		return nil, err
+		return proven{}, err
 	}
 	now := a.store.Now()
 	if !l.Matches(secret, now) || l.Disabled || !now.Before(l.ExpiresAt) {
-		return nil, core.Errorf(core.CodeUnauthenticated, errRobot)
+		return proven{}, core.Errorf(core.CodeUnauthenticated, errRobot)
 	}
 	st, err := a.dir.Robot(ctx, l.ID)
 	if err != nil {
-		return nil, refused(err, errRobot)
+		return proven{}, refused(err, errRobot)
 	}
 	if !st.Alive(now) {
-		return nil, core.Errorf(core.CodeUnauthenticated, errRobot)
+		return proven{}, core.Errorf(core.CodeUnauthenticated, errRobot)
 	}
 	a.usage.robot(l.ID, now)
-	return st.Principal, nil
+	return proven{st.Principal, store.Generation(seal.HashToken(secret))}, nil
 }
 
 // basic is the principal of a user name and a password, personal token or robot's secret.
-func (a *Authenticator) basic(ctx context.Context, client netip.Addr, user, secret string) (*core.Principal, error) {
+func (a *Authenticator) basic(ctx context.Context, client netip.Addr, user, secret string) (proven, error) {
 	switch {
 	case strings.HasPrefix(user, robotPrefix):
 		return a.robotLogin(ctx, user, secret)
 	case strings.HasPrefix(secret, seal.PersonalPrefix):
 		p, err := a.personalToken(ctx, secret)
 		if err == nil && !strings.EqualFold(p.Name, user) {
-			return nil, core.Errorf(core.CodeUnauthenticated, "this personal token belongs to another user than the one named")
+			return proven{}, core.Errorf(core.CodeUnauthenticated, "this personal token belongs to another user than the one named")
 		}
-		return p, err
+		return proven{Principal: p}, err
 	}
-	account, err := a.passwordLogin(ctx, client, user, secret)
+	account, hash, err := a.passwordLogin(ctx, client, user, secret)
 	if err != nil {
-		return nil, err
+		return proven{}, err
 	}
-	return userPrincipal(account.ID, account.Username, account.Admin, "password", nil), nil
+	return proven{userPrincipal(account.ID, account.Username, account.Admin, "password", nil), store.Generation(hash)}, nil
 }
 
 // scopesOf turns the access claim back into what core/access granted. A name that could be taken for a pattern is

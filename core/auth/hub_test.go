@@ -41,7 +41,7 @@ func startHub(t testing.TB, d *db.DB) *hub {
 
 func startHubWith(t testing.TB, d *db.DB, opt Options) *hub {
 	t.Helper()
-	ctx := context.Background()
+	ctx := core.WithPrincipal(context.Background(), core.System())
 	if err := migrations.Up(ctx, d); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func (h *hub) ask(target string, mod func(*http.Request)) *httptest.ResponseReco
 		mod(r)
 	}
 	w := httptest.NewRecorder()
-	h.TokenService().ServeHTTP(w, r)
+	h.TokenService(nil).ServeHTTP(w, r)
 	return w
 }
 

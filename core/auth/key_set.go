@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
@@ -50,24 +51,25 @@ func (s *keySet) signer(now time.Time) *tokenKey {
 	return s.keys[len(s.keys)-1]
 }
 
-// verifies reports whether tokens that k signed can still be alive.
-func (k *tokenKey) verifies(now time.Time) bool {
-	return k.retireAt.IsZero() || now.Before(k.retireAt.Add(TokenLife+tokenLeeway))
+// verifies reports whether tokens that k signed can still be alive, if they live so long.
+func (k *tokenKey) verifies(now time.Time, life time.Duration) bool {
+	return k.retireAt.IsZero() || now.Before(k.retireAt.Add(life+tokenLeeway))
 }
 
 // keyRing loads the keys from the store and keeps them until they change.
 type keyRing struct {
 	store   *store.Store
 	seal    *seal.Keyring
-	mu      sync.Mutex // held while loading
+	life    time.Duration // of a token
+	mu      sync.Mutex    // held while loading
 	set     atomic.Pointer[keySet]
 	changes atomic.Uint64
 	looked  atomic.Int64 // when an unknown key last made us look, microseconds
 }
 
 // newKeyRing makes the first key if there is none. changed is called when the keys have changed.
-func newKeyRing(ctx context.Context, s *store.Store, k *seal.Keyring, changed func()) (*keyRing, error) {
-	r := &keyRing{store: s, seal: k}
+func newKeyRing(ctx context.Context, s *store.Store, k *seal.Keyring, life time.Duration, changed func()) (*keyRing, error) {
+	r := &keyRing{store: s, seal: k, life: life}
 	s.DB().Subscribe(func(changes []db.Change) {
 		for _, c := range changes {
 			if c.Kind == "" || c == (db.Change{Kind: store.ChangeSecret, Key: purposeToken}) {
@@ -78,7 +80,7 @@ func newKeyRing(ctx context.Context, s *store.Store, k *seal.Keyring, changed fu
 			}
 		}
 	})
-	if _, err := s.EnsureSecret(ctx, k, purposeToken, newTokenSeed()); err != nil {
+	if _, err := s.EnsureSecret(core.WithPrincipal(ctx, core.System()), k, purposeToken, newTokenSeed()); err != nil {
 		return nil, err
 	}
 	_, err := r.current(ctx)
@@ -168,6 +170,6 @@ func (r *keyRing) rotate(ctx context.Context) error {
 	if r.store.DB().Shared() {
 		lead = keyLead
 	}
-	_, err := r.store.RotateSecret(ctx, r.seal, purposeToken, newTokenSeed(), lead, TokenLife+tokenLeeway)
+	_, err := r.store.RotateSecret(ctx, r.seal, purposeToken, newTokenSeed(), lead, r.life+tokenLeeway)
 	return err
 }

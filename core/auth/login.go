@@ -19,50 +19,54 @@ func errLogin() *core.Error {
 	return core.Errorf(core.CodeUnauthenticated, "user name or password is wrong, or the account is disabled")
 }
 
-// passwordLogin is what every password goes through: has the account or the address failed too often, was this
-// password right a moment ago, else one hash, also for a user that is not there. The same statements run and one hash is
-// computed whatever is wrong.
-func (a *Authenticator) passwordLogin(ctx context.Context, client netip.Addr, username, password string) (*store.Account, error) {
+// passwordLogin is what every password goes through: was it right a moment ago, has the account or the address failed too
+// often, else one hash, also for a user that is not there. The same statements run and one hash is computed whatever is
+// wrong. current is the hash in the row of the account, which may have been made anew of this very password.
+func (a *Authenticator) passwordLogin(ctx context.Context, client netip.Addr, username, password string) (account *store.Account, current string, err error) {
 	username = strings.ToLower(username)
 	address := network(client)
 	subject, addressSubject := "account:"+subjectHash(username), "ip:"+address
 	byAccount, byAddress, err := a.store.LoginWaits(ctx, subject, addressSubject)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	account, hash, err := a.store.PasswordHash(ctx, username)
 	if err != nil && core.CodeOf(err) != core.CodeNotFound {
-		return nil, err
+		return nil, "", err
 	}
 	there := err == nil && !account.Disabled && hash != ""
-	if err := a.mustWait(byAddress); err != nil {
-		return nil, err
-	}
 	verified := a.passwords.verifiedKey(subject, hash, password, address)
+	// Before any wait: somebody who guesses does not keep out those who share the address and gave theirs just now.
 	if there && a.passwords.wasVerified(verified) {
-		return account, nil
+		return account, hash, nil
+	}
+	if err := a.mustWait(byAddress); err != nil {
+		return nil, "", err
 	}
 	device := a.passwords.verifiedKey(subject, "", "", address)
 	// Somebody who guesses an account's password from elsewhere does not keep its owner out.
 	if err := a.mustWait(byAccount); err != nil && !(there && a.devices.known(device)) {
-		return nil, err
+		return nil, "", err
 	}
 	ok, err := a.passwords.Verify(ctx, hash, password)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if !ok || !there {
 		// It is refused whether or not that can be counted.
 		a.logFailure("a failed log-in could not be counted", a.store.LoginFailed(ctx, subject, addressSubject))
-		return nil, errLogin()
+		return nil, "", errLogin()
 	}
 	a.passwords.rememberVerified(verified)
 	a.devices.remember(device)
 	if byAccount.Failures > 0 {
 		a.logFailure("failed log-ins could not be forgotten", a.store.LoginSucceeded(ctx, subject))
 	}
-	a.upgradeHash(ctx, account.ID, hash, password)
-	return account, nil
+	current, ok = a.upgradeHash(ctx, account.ID, hash, password)
+	if !ok { // somebody was faster: what the row has now decides
+		return a.passwordLogin(ctx, client, username, password)
+	}
+	return account, current, nil
 }
 
 // subjectHash stands for a name that somebody typed, which may well be a password.
@@ -83,16 +87,22 @@ func (a *Authenticator) mustWait(w store.LoginWait) error {
 
 func roundUp(d time.Duration) time.Duration { return (d + time.Second - 1).Truncate(time.Second) }
 
-// upgradeHash stores a hash with the costs of today, if the one that was just found right has others.
-func (a *Authenticator) upgradeHash(ctx context.Context, accountID, old, password string) {
+// upgradeHash stores a hash with the costs of today, if the one that was just found right has others, and returns the one
+// that is stored. ok is false if the password or its hash was changed meanwhile.
+func (a *Authenticator) upgradeHash(ctx context.Context, accountID, old, password string) (current string, ok bool) {
 	if !a.passwords.Outdated(old) {
-		return
+		return old, true
 	}
 	hash, err := a.passwords.Hash(ctx, password)
+	done := false
 	if err == nil {
-		err = a.store.UpgradePasswordHash(ctx, accountID, old, hash)
+		done, err = a.store.UpgradePasswordHash(ctx, accountID, old, hash)
 	}
-	a.logFailure("a password hash could not be renewed", err)
+	if err != nil {
+		a.logFailure("a password hash could not be renewed", err)
+		return old, true
+	}
+	return hash, done
 }
 
 // userPrincipal is an account as one who asks.

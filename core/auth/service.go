@@ -15,6 +15,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/access"
 	"github.com/hallmarkhub/hallmark/core/seal"
+	"github.com/hallmarkhub/hallmark/registry"
 )
 
 // maxTokenRequest is the longest query or form of a token request, in bytes (security.md, e).
@@ -23,10 +24,15 @@ const maxTokenRequest = 8 << 10
 // TokenService serves /service/token: GET as the docker token specification has it, with Basic or nothing, and POST as
 // its OAuth2 variant has it (containerd, docker), with the grant types password and refresh_token. What serves as a
 // refresh token is a personal token or a robot's secret; none is issued. An answer grants what was asked for and is
-// allowed; asking for more is no error.
-func (a *Authenticator) TokenService() http.Handler { return tokenService{a} }
+// allowed; asking for more is no error. note is told who asks, for the access log; it may be nil.
+func (a *Authenticator) TokenService(note func(http.ResponseWriter, *core.Principal)) http.Handler {
+	return tokenService{a, note}
+}
 
-type tokenService struct{ *Authenticator }
+type tokenService struct {
+	*Authenticator
+	note func(http.ResponseWriter, *core.Principal)
+}
 
 // tokenAnswer is the body of an answer.
 type tokenAnswer struct {
@@ -57,7 +63,7 @@ func (s tokenService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s tokenService) answer(w http.ResponseWriter, r *http.Request) (*tokenAnswer, error) {
 	var form url.Values
-	var p *core.Principal
+	var p proven
 	var err error
 	switch r.Method {
 	case http.MethodGet:
@@ -75,6 +81,9 @@ func (s tokenService) answer(w http.ResponseWriter, r *http.Request) (*tokenAnsw
 	if err != nil {
 		return nil, err
 	}
+	if s.note != nil {
+		s.note(w, p.Principal)
+	}
 	if service := form.Get("service"); service != "" && service != s.service {
 		return nil, core.Errorf(core.CodeInvalid, "this token service makes tokens for %q only: log in anew, the hub's name may have changed", s.service)
 	}
@@ -85,8 +94,8 @@ func (s tokenService) answer(w http.ResponseWriter, r *http.Request) (*tokenAnsw
 	return s.issue(r.Context(), p, requested, r.Method == http.MethodPost)
 }
 
-func (s tokenService) issue(ctx context.Context, p *core.Principal, requested []access.Scope, oauth bool) (*tokenAnswer, error) {
-	granted, err := s.guard.Granted(ctx, p, requested)
+func (s tokenService) issue(ctx context.Context, p proven, requested []access.Scope, oauth bool) (*tokenAnswer, error) {
+	granted, err := s.guard.Granted(ctx, p.Principal, requested)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.log.Error("the rights for a token could not be looked up", "error", err, "request_id", core.OriginFrom(ctx).RequestID)
@@ -99,7 +108,7 @@ func (s tokenService) issue(ctx context.Context, p *core.Principal, requested []
 	if err != nil {
 		return nil, err
 	}
-	answer := &tokenAnswer{Token: token, AccessToken: token, ExpiresIn: int64(TokenLife / time.Second), IssuedAt: at.Format(time.RFC3339)}
+	answer := &tokenAnswer{Token: token, AccessToken: token, ExpiresIn: int64(s.tokens.life / time.Second), IssuedAt: at.Format(time.RFC3339)}
 	if oauth {
 		var texts []string
 		for _, g := range granted {
@@ -111,29 +120,29 @@ func (s tokenService) issue(ctx context.Context, p *core.Principal, requested []
 }
 
 // fromHeader is who asks by GET. A registry token is no way to get the next one.
-func (s tokenService) fromHeader(r *http.Request) (*core.Principal, error) {
+func (s tokenService) fromHeader(r *http.Request) (proven, error) {
 	c, err := parseAuthorization(r.Header)
 	switch {
 	case err != nil:
-		return nil, err
+		return proven{}, err
 	case c.scheme == schemeBasic:
 		return s.basic(r.Context(), s.proxies.Client(r), c.user, c.secret)
 	case c.scheme == schemeBearer:
 		return s.fromSecret(r.Context(), c.secret)
 	}
-	return core.Anonymous(), nil
+	return proven{Principal: core.Anonymous()}, nil
 }
 
 // fromForm is who asks by POST.
-func (s tokenService) fromForm(r *http.Request, form url.Values) (*core.Principal, error) {
+func (s tokenService) fromForm(r *http.Request, form url.Values) (proven, error) {
 	if len(r.Header["Authorization"]) > 0 && form.Get("grant_type") != "" {
-		return nil, core.Errorf(core.CodeInvalid, "there are credentials in the form and in the Authorization header: send them once")
+		return proven{}, core.Errorf(core.CodeInvalid, "there are credentials in the form and in the Authorization header: send them once")
 	}
 	switch form.Get("grant_type") {
 	case "password":
 		user, secret := form.Get("username"), form.Get("password")
 		if user == "" || len(user) > maxUser || strings.IndexByte(user+secret, 0) >= 0 {
-			return nil, errLogin()
+			return proven{}, errLogin()
 		}
 		return s.basic(r.Context(), s.proxies.Client(r), user, secret)
 	case "refresh_token":
@@ -141,17 +150,18 @@ func (s tokenService) fromForm(r *http.Request, form url.Values) (*core.Principa
 	case "":
 		return s.fromHeader(r)
 	}
-	return nil, core.Errorf(core.CodeInvalid, "grant_type is password or refresh_token")
+	return proven{}, core.Errorf(core.CodeInvalid, "grant_type is password or refresh_token")
 }
 
-func (s tokenService) fromSecret(ctx context.Context, secret string) (*core.Principal, error) {
+func (s tokenService) fromSecret(ctx context.Context, secret string) (proven, error) {
 	switch {
 	case strings.HasPrefix(secret, seal.PersonalPrefix):
-		return s.personalToken(ctx, secret)
+		p, err := s.personalToken(ctx, secret)
+		return proven{Principal: p}, err
 	case strings.HasPrefix(secret, seal.RobotPrefix):
 		return s.robotSecret(ctx, secret)
 	}
-	return nil, core.Errorf(core.CodeUnauthenticated, "this token is of no use here: log in with a password, a personal token (hmp_...) or a robot's secret (hmr_...)")
+	return proven{}, core.Errorf(core.CodeUnauthenticated, "this token is of no use here: log in with a password, a personal token (hmp_...) or a robot's secret (hmr_...)")
 }
 
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
@@ -188,13 +198,15 @@ func tooLarge() *core.Error {
 func (s tokenService) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var e *core.Error
 	if !errors.As(err, &e) {
-		if r.Context().Err() != nil {
-			return // the client has gone
+		if e = s.unforeseen(r, err); e == nil {
+			return
 		}
-		s.log.Error("token request failed", "error", err, "request_id", core.OriginFrom(r.Context()).RequestID)
-		e = core.Errorf(core.CodeInternal, "the hub could not make a token; its log says why (request %s)", core.OriginFrom(r.Context()).RequestID)
 	}
-	status, code := ociError(e.Code)
+	code := RegistryCode(e.Code)
+	status := code.Status()
+	if e.Code == core.CodeMediaType {
+		status = http.StatusUnsupportedMediaType // what it does not take is the form, not the method
+	}
 	h := w.Header()
 	if e.Code == core.CodeUnauthenticated {
 		h.Set("WWW-Authenticate", `Basic realm="`+s.service+`", charset="UTF-8"`)
@@ -206,32 +218,44 @@ func (s tokenService) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	type entry struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
+		Code    registry.Code `json:"code"`
+		Message string        `json:"message"`
 	}
 	_ = json.NewEncoder(w).Encode(struct {
 		Errors []entry `json:"errors"`
 	}{[]entry{{code, e.Message}}})
 }
 
-func ociError(c core.ErrorCode) (status int, code string) {
+// unforeseen is what to say of an error that is none of the domain; nil: the client has gone.
+func (s tokenService) unforeseen(r *http.Request, err error) *core.Error {
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		return nil
+	}
+	if errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+		return core.Errorf(core.CodeUnavailable, "the hub took too long to make a token: try again in a few seconds")
+	}
+	id := core.OriginFrom(r.Context()).RequestID
+	s.log.Error("token request failed", "error", err, "request_id", id)
+	return core.Errorf(core.CodeInternal, "the hub could not make a token; its log says why (request %s)", id)
+}
+
+// RegistryCode is the code under which the registry API, and the token service, tell of an error of the domain.
+func RegistryCode(c core.ErrorCode) registry.Code {
 	switch c {
 	case core.CodeUnauthenticated:
-		return http.StatusUnauthorized, "UNAUTHORIZED"
+		return registry.CodeUnauthorized
 	case core.CodeForbidden:
-		return http.StatusForbidden, "DENIED"
+		return registry.CodeDenied
 	case core.CodeTooMany:
-		return http.StatusTooManyRequests, "TOOMANYREQUESTS"
+		return registry.CodeTooManyRequests
 	case core.CodeInvalid:
-		return http.StatusBadRequest, "QUERY_INVALID"
+		return registry.CodeQueryInvalid
 	case core.CodeTooLarge:
-		return http.StatusRequestEntityTooLarge, "TOO_LARGE"
-	case core.CodeMediaType:
-		return http.StatusUnsupportedMediaType, "UNSUPPORTED"
-	case core.CodeNotAllowed:
-		return http.StatusMethodNotAllowed, "UNSUPPORTED"
+		return registry.CodeTooLarge
+	case core.CodeMediaType, core.CodeNotAllowed:
+		return registry.CodeUnsupported
 	case core.CodeUnavailable:
-		return http.StatusServiceUnavailable, "UNAVAILABLE"
+		return registry.CodeUnavailable
 	}
-	return http.StatusInternalServerError, "UNKNOWN"
+	return registry.CodeUnknown
 }

@@ -22,7 +22,7 @@ func (h *hub) form(body string, mod func(*http.Request)) *httptest.ResponseRecor
 		mod(r)
 	}
 	w := httptest.NewRecorder()
-	h.TokenService().ServeHTTP(w, r)
+	h.TokenService(nil).ServeHTTP(w, r)
 	return w
 }
 
@@ -142,7 +142,7 @@ func TestTokenServiceRefuses(t *testing.T) {
 	}
 	r := httptest.NewRequest("PUT", "/service/token", nil)
 	w := httptest.NewRecorder()
-	h.TokenService().ServeHTTP(w, r)
+	h.TokenService(nil).ServeHTTP(w, r)
 	if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, POST" {
 		t.Errorf("PUT: %d", w.Code)
 	}

@@ -45,21 +45,17 @@ func (a *Authenticator) Login(w http.ResponseWriter, r *http.Request, username, 
 	if _, err := a.cookieName(r); err != nil {
 		return nil, err
 	}
-	account, err := a.passwordLogin(r.Context(), a.proxies.Client(r), username, password)
+	account, hash, err := a.passwordLogin(r.Context(), a.proxies.Client(r), username, password)
 	if err != nil {
 		return nil, err
 	}
 	ctx := core.WithPrincipal(r.Context(), userPrincipal(account.ID, account.Username, account.Admin, "password", nil))
-	if o := core.OriginFrom(ctx); o.IP == "" && a.proxies.Client(r).IsValid() {
-		o.IP = a.proxies.Client(r).String()
-		ctx = core.WithOrigin(ctx, o)
-	}
 	replaces := ""
 	if old := a.cookie(r); old != "" {
 		replaces = seal.HashToken(old)
 	}
 	secret := rand.Text() + rand.Text() // 2 x 130 bits
-	s, err := a.store.CreateSession(ctx, account.ID, seal.HashToken(secret), replaces, r.UserAgent(), SessionMax)
+	s, err := a.store.CreateSession(ctx, account.ID, hash, seal.HashToken(secret), replaces, r.UserAgent(), SessionMax)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +86,7 @@ func (a *Authenticator) CheckPassword(r *http.Request, p *core.Principal, passwo
 	if p.Kind != core.KindUser {
 		return core.Errorf(core.CodeForbidden, "only a user has a password")
 	}
-	_, err := a.passwordLogin(r.Context(), a.proxies.Client(r), p.Name, password)
+	_, _, err := a.passwordLogin(r.Context(), a.proxies.Client(r), p.Name, password)
 	return err
 }
 
@@ -110,14 +106,6 @@ func (a *Authenticator) Verified(ctx context.Context, p *core.Principal) (bool, 
 	return a.store.Now().Sub(s.VerifiedAt) <= SessionVerified, nil
 }
 
-// ChangePassword changes the password of the user who asks, and ends all its sessions.
-func (a *Authenticator) ChangePassword(r *http.Request, p *core.Principal, current, password string) error {
-	if err := a.CheckPassword(r, p, current); err != nil {
-		return err
-	}
-	return a.SetPassword(r.Context(), p.ID, p.Name, password)
-}
-
 // SetPassword changes the password of an account and ends all its sessions. Whoever calls it has asked who may.
 func (a *Authenticator) SetPassword(ctx context.Context, accountID, username, password string) error {
 	if err := a.passwords.CheckNew("/password", username, password); err != nil {
@@ -127,7 +115,7 @@ func (a *Authenticator) SetPassword(ctx context.Context, accountID, username, pa
 	if err != nil {
 		return err
 	}
-	return a.store.SetPasswordHash(ctx, accountID, hash, "")
+	return a.store.SetPasswordHash(ctx, accountID, hash)
 }
 
 // Logout ends the session of the principal and takes its cookie away.

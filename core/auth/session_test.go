@@ -26,6 +26,7 @@ func (b *browser) request() *http.Request {
 	if b.remote != "" {
 		r.RemoteAddr = b.remote
 	}
+	r = r.WithContext(core.WithOrigin(b.h.ctx, core.Origin{IP: b.h.proxies.Client(r).String()}))
 	if b.tls {
 		r.TLS = &tls.ConnectionState{}
 	}
@@ -213,10 +214,13 @@ func TestV51PasswordChange(t *testing.T) {
 			}
 		}
 		p, _ := one.me()
-		wantCode(t, h.ChangePassword(one.request(), p, "wrong", "another good password"), core.CodeUnauthenticated)
-		wantCode(t, h.ChangePassword(one.request(), p, goodPassword, "short"), core.CodeInvalid)
-		wantCode(t, h.ChangePassword(one.request(), p, goodPassword, "PasswordPassword"), core.CodeInvalid)
-		if err := h.ChangePassword(one.request(), p, goodPassword, "another good password"); err != nil {
+		wantCode(t, h.CheckPassword(one.request(), p, "wrong"), core.CodeUnauthenticated)
+		if err := h.CheckPassword(one.request(), p, goodPassword); err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, h.SetPassword(h.ctx, p.ID, p.Name, "short"), core.CodeInvalid)
+		wantCode(t, h.SetPassword(h.ctx, p.ID, p.Name, "PasswordPassword"), core.CodeInvalid)
+		if err := h.SetPassword(h.ctx, p.ID, p.Name, "another good password"); err != nil {
 			t.Fatal(err)
 		}
 		one.wantOut(t, "this session")

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// TokenLife is how long a registry token lives. Rights are asked for on each request besides.
+	// TokenLife is how long a registry token lives if Options do not say otherwise. Rights are asked for on each request besides.
 	TokenLife = 5 * time.Minute
 	// tokenLeeway allows for clocks of clients and of other processes.
 	tokenLeeway = time.Minute
@@ -52,6 +52,7 @@ type claims struct {
 	Expires    int64         `json:"exp"`
 	ID         string        `json:"jti"`
 	Credential string        `json:"cred,omitzero"` // what the token was got with
+	Generation string        `json:"gen,omitzero"`  // of the password or secret that was
 	Access     []accessEntry `json:"access"`
 }
 
@@ -62,7 +63,7 @@ type verifiedToken struct {
 	kind   core.PrincipalKind
 	id     string
 	grants []core.Grant // the access claim, never nil
-	// bound is the principal, as long as what it rests on has not changed (see bind).
+	// bound is the principal, as long as what it rests on has not changed (see tokenPrincipal).
 	bound atomic.Pointer[binding]
 }
 
@@ -70,22 +71,23 @@ type verifiedToken struct {
 type tokens struct {
 	keys     *keyRing
 	audience string
+	life     time.Duration
 	now      func() time.Time
 	verified *otter.Cache[[sha256.Size]byte, *verifiedToken]
 }
 
-func newTokens(ctx context.Context, s *store.Store, k *seal.Keyring, audience string) (*tokens, error) {
+func newTokens(ctx context.Context, s *store.Store, k *seal.Keyring, audience string, life time.Duration) (*tokens, error) {
 	cache, err := otter.New(&otter.Options[[sha256.Size]byte, *verifiedToken]{MaximumSize: verifiedTokens})
 	if err != nil {
 		return nil, err
 	}
 	// What was signed by a key that is no more must not be remembered as right.
-	keys, err := newKeyRing(ctx, s, k, cache.InvalidateAll)
-	return &tokens{keys: keys, audience: audience, now: s.Now, verified: cache}, err
+	keys, err := newKeyRing(ctx, s, k, life, cache.InvalidateAll)
+	return &tokens{keys: keys, audience: audience, life: life, now: s.Now, verified: cache}, err
 }
 
 // issue signs a token for p with these rights.
-func (t *tokens) issue(ctx context.Context, p *core.Principal, entries []accessEntry) (token string, at time.Time, err error) {
+func (t *tokens) issue(ctx context.Context, p proven, entries []accessEntry) (token string, at time.Time, err error) {
 	set, err := t.keys.current(ctx)
 	if err != nil {
 		return "", at, err
@@ -93,8 +95,8 @@ func (t *tokens) issue(ctx context.Context, p *core.Principal, entries []accessE
 	at = t.now()
 	key := set.signer(at)
 	payload, err := json.Marshal(&claims{
-		Issuer: tokenIssuer, Subject: p.Actor(), Audience: t.audience, ID: rand.Text(), Credential: p.Credential,
-		IssuedAt: at.Unix(), NotBefore: at.Unix(), Expires: at.Add(TokenLife).Unix(), Access: entries,
+		Issuer: tokenIssuer, Subject: p.Actor(), Audience: t.audience, ID: rand.Text(), Credential: p.Credential, Generation: p.generation,
+		IssuedAt: at.Unix(), NotBefore: at.Unix(), Expires: at.Add(t.life).Unix(), Access: entries,
 	})
 	if err != nil {
 		return "", at, err
@@ -163,7 +165,7 @@ func (t *tokens) open(ctx context.Context, token string) (*verifiedToken, error)
 		return nil, err
 	}
 	sig, err := base64.RawURLEncoding.Strict().DecodeString(signature)
-	if key == nil || err != nil || !key.verifies(t.now()) ||
+	if key == nil || err != nil || !key.verifies(t.now(), t.life) ||
 		!ed25519.Verify(key.public, []byte(token[:len(header)+1+len(payload)]), sig) {
 		return nil, errToken()
 	}
@@ -193,7 +195,7 @@ func (t *tokens) open(ctx context.Context, token string) (*verifiedToken, error)
 
 func (t *tokens) alive(v *verifiedToken) bool {
 	now, leeway := t.now().Unix(), int64(tokenLeeway/time.Second)
-	return now < v.Expires+leeway && now >= v.NotBefore-leeway && v.Expires-v.NotBefore <= int64(TokenLife/time.Second)
+	return now < v.Expires+leeway && now >= v.NotBefore-leeway && v.Expires-v.NotBefore <= int64(t.life/time.Second)
 }
 
 func errToken() *core.Error {

@@ -187,6 +187,28 @@ func TestTokenExpiry(t *testing.T) {
 	})
 }
 
+// A shorter life holds for the token, for what is said of it, and for tokens from before: those are over at once.
+func TestTokenLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dbtest.SQLite(t)(t)
+		before := startHub(t, d).token("", "")
+		h := startHubWith(t, d, Options{Hash: cheapHash(), TokenLife: time.Minute})
+		if _, err := h.Registry(bearer(before)); err == nil {
+			t.Error("a token that lives longer than tokens may is believed")
+		}
+		token := h.token("", "")
+		for _, c := range []struct {
+			wait time.Duration
+			ok   bool
+		}{{time.Minute + tokenLeeway - time.Second, true}, {time.Second, false}} {
+			<-time.After(c.wait)
+			if _, err := h.Registry(bearer(token)); (err == nil) != c.ok {
+				t.Errorf("after %v more: %v", c.wait, err)
+			}
+		}
+	})
+}
+
 func TestKeyRotation(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, open dbtest.Open) {
 		h := startHub(t, open(t))
@@ -212,7 +234,7 @@ func TestKeyRotation(t *testing.T) {
 				t.Errorf("a token from before or after the rotation: %v", err)
 			}
 		}
-		if !set.keys[0].verifies(h.store.Now()) || set.keys[0].verifies(h.store.Now().Add(keyLead+TokenLife+tokenLeeway)) {
+		if !set.keys[0].verifies(h.store.Now(), TokenLife) || set.keys[0].verifies(h.store.Now().Add(keyLead+TokenLife+tokenLeeway), TokenLife) {
 			t.Error("the old key verifies too short or too long")
 		}
 	})

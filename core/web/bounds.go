@@ -14,18 +14,27 @@ const (
 
 // Bounds refuses a request whose address is longer, or that has more headers, than anybody needs.
 func Bounds(e Errors, next http.Handler) http.Handler {
+	next = BoundHeaders(e, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.URL.Path)+len(r.URL.RawQuery) > maxURL || len(r.RequestURI) > maxURL {
+			e.Write(w, r, core.Errorf(core.CodeTooLarge, "an address may have at most %d bytes", maxURL))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// BoundHeaders is Bounds for what bounds its address itself.
+func BoundHeaders(e Errors, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := 0
 		for _, values := range r.Header {
 			n += len(values)
 		}
-		switch {
-		case len(r.URL.Path)+len(r.URL.RawQuery) > maxURL || len(r.RequestURI) > maxURL:
-			e.Write(w, r, core.Errorf(core.CodeTooLarge, "an address may have at most %d bytes", maxURL))
-		case n > maxHeaders:
+		if n > maxHeaders {
 			e.Write(w, r, core.Errorf(core.CodeTooLarge, "a request may have at most %d headers", maxHeaders))
-		default:
-			next.ServeHTTP(w, r)
+			return
 		}
+		next.ServeHTTP(w, r)
 	})
 }

@@ -56,19 +56,32 @@ func PagePolicy(w http.ResponseWriter) string {
 	return nonce
 }
 
-// Timeout bounds reading, working and writing of one request. Not for streams.
+const overGrace = 5 * time.Second
+
+// Timeout bounds reading, working and writing of one request, as WriteWithin does. Not for streams.
 func Timeout(d time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		end := time.Now().Add(d)
+		// There is time left to say that it is over.
+		_ = rc.SetWriteDeadline(end.Add(min(d, overGrace)))
 		// An error means that there is no connection below, as in tests of handlers.
-		if rc.SetReadDeadline(end) == nil && rc.SetWriteDeadline(end) == nil {
-			// The connection may serve a blob next, which has other deadlines.
-			defer func() { _, _ = rc.SetWriteDeadline(time.Time{}), rc.SetReadDeadline(time.Time{}) }()
+		if rc.SetReadDeadline(end) == nil {
+			defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 		}
 		ctx, cancel := context.WithDeadline(r.Context(), end)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// WriteWithin gives a client this long to take its answer. The deadline stays when next returns, because net/http sends the
+// last of an answer, and all of a small one, after that, and only then takes the deadline off: else a client that asks again
+// and again and takes nothing would hold its connection for ever. next may set another one.
+func WriteWithin(d time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d))
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/auth"
@@ -158,5 +160,41 @@ func TestBounds(t *testing.T) {
 				t.Errorf("%d bytes, %d headers: %d", c.url, c.headers, got)
 			}
 		}
+	}
+}
+
+// A client that asks again and again and takes nothing is cut off, also while all that is left of an answer is in the
+// buffers of the server: by either bound.
+func TestSlowReaders(t *testing.T) {
+	small := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, strings.Repeat("x", 1000)) })
+	large := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 64<<20)) })
+	for name, h := range map[string]http.Handler{
+		"WriteWithin, small": web.WriteWithin(50*time.Millisecond, small), "WriteWithin, large": web.WriteWithin(50*time.Millisecond, large),
+		"Timeout, small": web.Timeout(50*time.Millisecond, small), "Timeout, large": web.Timeout(50*time.Millisecond, large),
+	} {
+		closed := make(chan struct{})
+		s := httptest.NewUnstartedServer(h)
+		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				close(closed)
+			}
+		}
+		s.Start()
+		c, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { // until the server cuts the line
+			for err := error(nil); err == nil; {
+				_, err = io.WriteString(c, "GET / HTTP/1.1\r\nHost: hub\r\n\r\n")
+			}
+		}()
+		select {
+		case <-closed:
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s: the connection is still there", name)
+		}
+		c.Close()
+		s.Close()
 	}
 }

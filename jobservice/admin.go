@@ -37,11 +37,11 @@ type Query struct {
 	State State  // "" is any
 	Kind  string // "" is any
 	After string // only jobs behind this id, the last one of the page before
-	N     int    // at most so many; 0 is 100, which is the most as well
+	N     int    // at most so many; 0 is 200, which is the most as well
 }
 
-// listMost is how many jobs a page has at most.
-const listMost = 100
+// listMost is how many jobs a page has at most: as many as a page of the API.
+const listMost = 200
 
 const columns = `id, kind, state, priority, payload, progress, message, error, attempts, max_attempts, worker,
 	cancel AND state = 'running', run_at, created_at, coalesce(started_at, 0), coalesce(finished_at, 0)`

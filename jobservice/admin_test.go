@@ -8,6 +8,7 @@ import (
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/db/dbtest"
 	"github.com/hallmarkhub/hallmark/jobservice"
 )
 
@@ -26,17 +27,17 @@ func TestRetry(t *testing.T) {
 		id := h.enqueue(jobservice.Job{Kind: "x", UniqueKey: "k"})
 		h.untilState(id, jobservice.Dead)
 		fail.Store(false)
-		s, err := h.Retry(t.Context(), id)
+		s, err := h.Retry(asOperator(t), id)
 		if err != nil || s.Attempts != 0 || s.Error != "" || s.State != jobservice.Queued {
 			t.Fatalf("%+v, %v", s, err)
 		}
 		if s := h.untilState(id, jobservice.Done); s.Attempts != 1 {
 			t.Errorf("%d attempts", s.Attempts)
 		}
-		if _, err := h.Retry(t.Context(), id); core.CodeOf(err) != core.CodeConflict {
+		if _, err := h.Retry(asOperator(t), id); core.CodeOf(err) != core.CodeConflict {
 			t.Errorf("a job that is done: %v", err)
 		}
-		if _, err := h.Cancel(t.Context(), id); core.CodeOf(err) != core.CodeConflict {
+		if _, err := h.Cancel(asOperator(t), id); core.CodeOf(err) != core.CodeConflict {
 			t.Errorf("a job that is done: %v", err)
 		}
 	})
@@ -47,11 +48,11 @@ func TestRetryUnique(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB) {
 		h := newHub(t, d, quick())
 		id := h.enqueue(jobservice.Job{Kind: "x", UniqueKey: "k"})
-		if _, err := h.Cancel(t.Context(), id); err != nil {
+		if _, err := h.Cancel(asOperator(t), id); err != nil {
 			t.Fatal(err)
 		}
 		h.enqueue(jobservice.Job{Kind: "x", UniqueKey: "k"})
-		if _, err := h.Retry(t.Context(), id); core.CodeOf(err) != core.CodeConflict {
+		if _, err := h.Retry(asOperator(t), id); core.CodeOf(err) != core.CodeConflict {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -61,8 +62,8 @@ func TestNotFound(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB) {
 		h := newHub(t, d, quick())
 		_, err := jobservice.Get(t.Context(), d, "none")
-		_, err2 := h.Cancel(t.Context(), "none")
-		_, err3 := h.Retry(t.Context(), "none")
+		_, err2 := h.Cancel(asOperator(t), "none")
+		_, err3 := h.Retry(asOperator(t), "none")
 		for _, err := range []error{err, err2, err3} {
 			if core.CodeOf(err) != core.CodeNotFound {
 				t.Errorf("got %v", err)
@@ -106,7 +107,7 @@ func TestList(t *testing.T) {
 		for i := range 25 {
 			id := h.enqueue(jobservice.Job{Kind: []string{"a", "b"}[i%2]})
 			if i%5 == 0 {
-				if _, err := h.Cancel(t.Context(), id); err != nil {
+				if _, err := h.Cancel(asOperator(t), id); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -152,4 +153,19 @@ func TestList(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A page has as many as one of the API may have, and not one more.
+func TestListLimit(t *testing.T) {
+	d := migrated(t, dbtest.SQLite(t))
+	h := newHub(t, d, quick())
+	for range 201 {
+		h.enqueue(jobservice.Job{Kind: "x"})
+	}
+	for n, want := range map[int]int{0: 200, 199: 199, 200: 200, 201: 200} {
+		page, more, err := jobservice.List(t.Context(), d, jobservice.Query{N: n})
+		if err != nil || len(page) != want || !more {
+			t.Errorf("%d asked for: %d, more %v, %v", n, len(page), more, err)
+		}
+	}
 }

@@ -21,9 +21,6 @@ const (
 	Cancelled State = "cancelled"
 )
 
-// States are all states.
-func States() []State { return []State{Queued, Running, Done, Failed, Dead, Cancelled} }
-
 // Job is what Enqueue writes.
 type Job struct {
 	Kind string

@@ -213,19 +213,19 @@ func TestCancel(t *testing.T) {
 			return ctx.Err()
 		}})
 		waiting := h.enqueue(jobservice.Job{Kind: "x"})
-		if s, err := h.Cancel(t.Context(), waiting); err != nil || s.State != jobservice.Cancelled || s.FinishedAt.IsZero() {
+		if s, err := h.Cancel(asOperator(t), waiting); err != nil || s.State != jobservice.Cancelled || s.FinishedAt.IsZero() {
 			t.Errorf("a job that waits: %+v, %v", s, err)
 		}
 		h.start()
 		for name, by := range map[string]*hub{"here": h, "from another process": other} {
 			id := h.enqueue(jobservice.Job{Kind: "x"})
 			receive(t, started)
-			s, err := by.Cancel(t.Context(), id)
+			s, err := by.Cancel(asOperator(t), id)
 			if err != nil || s.State != jobservice.Running || !s.Cancelling {
 				t.Errorf("%s: %+v, %v", name, s, err)
 			}
 			h.untilState(id, jobservice.Cancelled)
-			if _, err := by.Cancel(t.Context(), id); err != nil {
+			if _, err := by.Cancel(asOperator(t), id); err != nil {
 				t.Errorf("%s again: %v", name, err)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/db/dbtest"
 	"github.com/hallmarkhub/hallmark/jobservice"
@@ -83,6 +84,11 @@ func (h *hub) start() (stop func()) {
 	stop = func() { cancel(); done.Wait() }
 	h.t.Cleanup(stop)
 	return stop
+}
+
+// asOperator is a context in which somebody asks.
+func asOperator(t testing.TB) context.Context {
+	return core.WithPrincipal(t.Context(), core.Operator())
 }
 
 func (h *hub) enqueue(j jobservice.Job) string {

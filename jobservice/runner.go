@@ -217,10 +217,15 @@ func (r *Runner) take(ctx context.Context, id string) {
 // room counts the running jobs of a kind and keeps the ids that wait for one of them to end. It is only a quicker way:
 // the sweeper pushes again what is forgotten here.
 type room struct {
+	most   int // Spec.MaxRunning
 	busy   int
 	parked []queue.Item
 	known  map[string]bool // ids in parked
 }
+
+// parks says whether an id is better left to the job that ends next than looked at now. Where there is room it is not:
+// what was parked last may have been run elsewhere meanwhile, and then no job that ends here brings back the others.
+func (m *room) parks(id string) bool { return m.busy >= m.most && m.known[id] }
 
 // parkedBatch is how many parked ids are looked at when one job ends: some may have been run elsewhere meanwhile.
 const parkedBatch = 16
@@ -234,10 +239,10 @@ func (r *Runner) reserve(kind string, spec Spec, item queue.Item) bool {
 	defer r.mu.Unlock()
 	m := r.rooms[kind]
 	if m == nil {
-		m = &room{known: map[string]bool{}}
+		m = &room{most: spec.MaxRunning, known: map[string]bool{}}
 		r.rooms[kind] = m
 	}
-	if m.busy < spec.MaxRunning {
+	if m.busy < m.most {
 		m.busy++
 		return true
 	}
@@ -266,6 +271,19 @@ func (r *Runner) unreserve(kind string, spec Spec) {
 	if n > 0 {
 		r.push(next...)
 	}
+}
+
+// notParked leaves out what waits for a job of its kind to end. kinds are those of the items.
+func (r *Runner) notParked(items []queue.Item, kinds []string) []queue.Item {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := items[:0]
+	for i, item := range items {
+		if m := r.rooms[kinds[i]]; m == nil || !m.parks(item.ID) {
+			out = append(out, item)
+		}
+	}
+	return out
 }
 
 // pushIn pushes later what is due before the sweeper comes by.

@@ -267,35 +267,6 @@ func TestUnknownKind(t *testing.T) {
 	})
 }
 
-func TestMaxRunning(t *testing.T) {
-	each(t, func(t *testing.T, d *db.DB) {
-		opt := quick()
-		opt.Sweep = time.Minute // so that it is the parked ids that come back
-		opt.Workers = 4
-		h := newHub(t, d, opt)
-		var now, most atomic.Int32
-		h.Register("few", jobservice.Spec{MaxRunning: 2, Run: func(context.Context, *jobservice.Task) error {
-			n := now.Add(1)
-			defer now.Add(-1)
-			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-			}
-			return nil
-		}})
-		h.Register("other", jobservice.Spec{Run: func(context.Context, *jobservice.Task) error { return nil }})
-		var ids []string
-		h.start()
-		for i := range 40 {
-			ids = append(ids, h.enqueue(jobservice.Job{Kind: []string{"few", "few", "few", "other"}[i%4]}))
-		}
-		for _, id := range ids {
-			h.untilState(id, jobservice.Done)
-		}
-		if most.Load() > 2 {
-			t.Errorf("%d ran at once", most.Load())
-		}
-	})
-}
-
 func TestProgressIsWritten(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB) {
 		h := newHub(t, d, quick())

@@ -129,17 +129,19 @@ func (r *Runner) pushDue(ctx context.Context, from string, args []any) (time.Dur
 	now := r.db.Micros()
 	args[0] = now
 	var items []queue.Item
-	err := r.db.Query(ctx, `SELECT id, priority`+from+`<= $1 ORDER BY priority DESC, run_at LIMIT `+strconv.Itoa(sweepLimit),
+	var kinds []string
+	err := r.db.Query(ctx, `SELECT id, priority, kind`+from+`<= $1 ORDER BY priority DESC, run_at LIMIT `+strconv.Itoa(sweepLimit),
 		args, func(scan func(...any) error) error {
 			var it queue.Item
-			err := scan(&it.ID, &it.Priority)
-			items = append(items, it)
+			var kind string
+			err := scan(&it.ID, &it.Priority, &kind)
+			items, kinds = append(items, it), append(kinds, kind)
 			return err
 		})
 	if err != nil {
 		return r.opt.Sweep, err
 	}
-	if len(items) > 0 {
+	if items = r.notParked(items, kinds); len(items) > 0 {
 		r.push(items...)
 	}
 	var at int64

@@ -111,6 +111,7 @@ const (
 
 // Artifact defines model for Artifact.
 type Artifact struct {
+	// Annotations Not in lists.
 	Annotations *map[string]string `json:"annotations,omitempty"`
 
 	// ArtifactType What it is: the artifact type, else the media type of its configuration.
@@ -124,7 +125,9 @@ type Artifact struct {
 	Labels []string `json:"labels"`
 
 	// MediaType Example: application/vnd.oci.image.manifest.v1+json
-	MediaType string     `json:"media_type"`
+	MediaType string `json:"media_type"`
+
+	// Platforms Empty in lists where it would be very long.
 	Platforms []Platform `json:"platforms"`
 	Pulls     int64      `json:"pulls"`
 	PushedAt  time.Time  `json:"pushed_at"`
@@ -864,6 +867,9 @@ type IfMatchParam = string
 // LabelParam Example: reviewed
 type LabelParam = LabelName
 
+// LeaveOwnerlessParam defines model for LeaveOwnerlessParam.
+type LeaveOwnerlessParam = bool
+
 // LimitParam defines model for LimitParam.
 type LimitParam = int64
 
@@ -1294,12 +1300,18 @@ type CreateMyTokenParams struct {
 
 // DeleteUserParams defines parameters for DeleteUser.
 type DeleteUserParams struct {
+	// LeaveOwnerless Leave projects without an owner; administrators can give them another one.
+	LeaveOwnerless *LeaveOwnerlessParam `form:"leave_ownerless,omitempty" json:"leave_ownerless,omitempty"`
+
 	// IfMatch `ETag` of the last read.
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
 
 // UpdateUserParams defines parameters for UpdateUser.
 type UpdateUserParams struct {
+	// LeaveOwnerless Leave projects without an owner; administrators can give them another one.
+	LeaveOwnerless *LeaveOwnerlessParam `form:"leave_ownerless,omitempty" json:"leave_ownerless,omitempty"`
+
 	// IfMatch `ETag` of the last read.
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
@@ -5285,6 +5297,19 @@ func (siw *ServerInterfaceWrapper) DeleteUser(w http.ResponseWriter, r *http.Req
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteUserParams
 
+	// ------------- Optional query parameter "leave_ownerless" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "leave_ownerless", r.URL.Query(), &params.LeaveOwnerless, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "leave_ownerless"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "leave_ownerless", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-Match" -------------
@@ -5360,6 +5385,19 @@ func (siw *ServerInterfaceWrapper) UpdateUser(w http.ResponseWriter, r *http.Req
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params UpdateUserParams
+
+	// ------------- Optional query parameter "leave_ownerless" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "leave_ownerless", r.URL.Query(), &params.LeaveOwnerless, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "leave_ownerless"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "leave_ownerless", Err: err})
+		}
+		return
+	}
 
 	headers := r.Header
 

@@ -190,7 +190,7 @@ func (a *API) location(parts ...string) string {
 func (a *API) mustBeFresh(r *http.Request) error {
 	ok, err := a.auth.Verified(r.Context(), core.PrincipalFrom(r.Context()))
 	if err == nil && !ok {
-		err = core.Errorf(core.CodeReauthenticate, "give your password again (PUT /api/v1/sessions/current/verification): an administrator's change needs one from the last five minutes")
+		err = core.Errorf(core.CodeReauthenticate, "give your password again (PUT /api/v1/sessions/current/verification): this needs one from the last five minutes")
 	}
 	return err
 }

@@ -111,15 +111,20 @@ func TestW14Reauthentication(t *testing.T) {
 	h.user("admin", true)
 	h.user("alice", false)
 	h.project("team", core.Private, map[string]core.Role{"alice": core.RoleOwner})
+	h.project("mine", core.Private, map[string]core.Role{"admin": core.RoleMaintainer})
 	b := h.login("admin")
 	h.age("admin")
 	for _, call := range [][3]string{{"POST", "/users", `{"username": "bob", "password": "` + goodPassword + `"}`}, {"PUT", "/users/alice/password", `{"password": "other four words"}`},
 		{"POST", "/keys/rotate", ""}, {"PATCH", "/projects/team", `{"visibility": "public"}`}, {"PUT", "/projects/team/members/admin", `{"role": "owner"}`},
-		{"POST", "/projects", `{"name": "q", "visibility": "private", "quota_bytes": 1}`}} {
+		{"POST", "/projects", `{"name": "q", "visibility": "private", "quota_bytes": 1}`}, {"POST", "/users/me/tokens", `{"name": "lasting"}`},
+		{"PATCH", "/projects/mine", `{"visibility": "public"}`}, {"PATCH", "/projects/mine", `{"baseline": "off"}`},
+		{"PATCH", "/projects/mine", `{"quota_bytes": 1}`}} {
 		b.do(call[0], "/api/v1"+call[1], call[2], "Sec-Fetch-Site", fromHere, "If-Match", "*").wantProblem(401, core.CodeReauthenticate)
 	}
 	b.do("GET", "/api/v1/users", "").want(200)
-	b.do("POST", "/api/v1/projects", `{"name": "own", "visibility": "private"}`, "Sec-Fetch-Site", fromHere).want(201) // anybody may
+	b.do("POST", "/api/v1/projects", `{"name": "own", "visibility": "private"}`, "Sec-Fetch-Site", fromHere).want(201)       // anybody may
+	b.do("PATCH", "/api/v1/projects/mine", `{"description": "x"}`, "Sec-Fetch-Site", fromHere, "If-Match", "*").want(200)    // a maintainer may
+	b.do("PATCH", "/api/v1/projects/own", `{"visibility": "public"}`, "Sec-Fetch-Site", fromHere, "If-Match", "*").want(200) // an owner may
 	b.do("PUT", "/api/v1/sessions/current/verification", `{"password": "wrong"}`, "Sec-Fetch-Site", fromHere).wantProblem(400, core.CodeInvalid)
 	old := *b.cookie
 	b.do("PUT", "/api/v1/sessions/current/verification", `{"password": "`+goodPassword+`"}`, "Sec-Fetch-Site", fromHere).want(200)
@@ -128,6 +133,14 @@ func TestW14Reauthentication(t *testing.T) {
 	}
 	(&browser{h: h, cookie: &old}).do("GET", "/api/v1/users/me", "").want(401)
 	b.do("POST", "/api/v1/users", `{"username": "bob", "password": "`+goodPassword+`"}`, "Sec-Fetch-Site", fromHere).want(201)
+	b.do("POST", "/api/v1/users/me/tokens", `{"name": "lasting"}`, "Sec-Fetch-Site", fromHere).want(201)
+	b.do("PATCH", "/api/v1/projects/mine", `{"visibility": "public", "quota_bytes": 1}`, "Sec-Fetch-Site", fromHere, "If-Match", "*").want(200)
+	// What outlives the session needs the password of everybody. Who sends it along needs nothing else.
+	a := h.login("alice")
+	h.age("alice")
+	a.do("POST", "/api/v1/users/me/tokens", `{"name": "lasting"}`, "Sec-Fetch-Site", fromHere).wantProblem(401, core.CodeReauthenticate)
+	a.do("GET", "/api/v1/users/me/tokens", "").want(200)
+	h.call(basic("alice", goodPassword), "POST", "/users/me/tokens", `{"name": "lasting"}`).want(201)
 	// V-51: taking over an account leaves a trace.
 	b.do("PUT", "/api/v1/users/alice/password", `{"password": "other four words"}`, "Sec-Fetch-Site", fromHere).want(204)
 	var entries []AuditEntry

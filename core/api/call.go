@@ -113,23 +113,39 @@ func (a *API) next(c *call, more bool, parts ...string) *string {
 // list reads one page of a list that is in order of one text, and turns its items into what is answered.
 func list[T, R any](ctx context.Context, a *API, limit *int64, cursor *string, read func(after string, n int) ([]T, bool, error),
 	key func(T) string, show func(T) R) ([]R, *string, error) {
+	return listOf(ctx, a, limit, cursor, read, key, func(T) bool { return true }, show)
+}
+
+// listOf is list of the items that are to be kept. A page of the store is thinned out by it: it reads on until its own is
+// full, for as long as somebody waits for it.
+func listOf[T, R any](ctx context.Context, a *API, limit *int64, cursor *string, read func(after string, n int) ([]T, bool, error),
+	key func(T) string, keep func(T) bool, show func(T) R) ([]R, *string, error) {
 	c := callOf(ctx)
 	at, err := a.position(c, limit, cursor, 1)
-	out := []R{}
-	if err != nil || at.n == 0 {
-		return out, nil, err
-	}
-	items, more, err := read(at.after[0], at.n)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, item := range items {
-		out = append(out, show(item))
+	out, more, last := []R{}, at.n > 0, at.after[0]
+	for more && len(out) < at.n {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		var found []T
+		if found, more, err = read(last, at.n); err != nil {
+			return nil, nil, err
+		}
+		for _, item := range found {
+			if len(out) == at.n {
+				more = true
+				break
+			}
+			last = key(item)
+			if keep(item) {
+				out = append(out, show(item))
+			}
+		}
 	}
-	if len(items) == 0 {
-		return out, nil, nil
-	}
-	return out, a.next(c, more, key(items[len(items)-1])), nil
+	return out, a.next(c, more, last), nil
 }
 
 // text is the value of an optional parameter.
@@ -139,6 +155,9 @@ func text[T ~string](p *T) string {
 	}
 	return string(*p)
 }
+
+// isTrue is the value of an optional flag.
+func isTrue(p *bool) bool { return p != nil && *p }
 
 // optional is p, or nil where it says nothing.
 func optional[T comparable](v T) *T {

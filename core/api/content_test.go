@@ -72,6 +72,10 @@ func TestRepositoriesTagsArtifacts(t *testing.T) {
 	if len(history.Steps) != 2 || history.Steps[0].Digest == nil || history.Steps[1].Digest != nil || history.OS != "linux" {
 		t.Errorf("%+v", history)
 	}
+	// The image says nothing of an entrypoint, and null would be no list.
+	if history.Entrypoint != nil || history.Command == nil || strings.Contains(string(h.call(alice, "GET", repo+"/artifacts/1.0/history", "").Body), "null") {
+		t.Errorf("entrypoint %v, command %v", history.Entrypoint, history.Command)
+	}
 	h.call(alice, "GET", repo+"/artifacts/"+string(sig)+"/history", "").wantProblem(404, core.CodeNotFound)
 	var referrers []Referrer
 	h.call(alice, "GET", repo+"/artifacts/1.0/referrers", "").want(200).into(&referrers)
@@ -163,6 +167,24 @@ func TestCopy(t *testing.T) {
 	h.call(alice, "POST", "/projects/dev/repositories/new/artifacts", `{"from": "prod/web/app:1.0"}`).wantProblem(403, core.CodeForbidden)
 	for _, from := range []string{"app:1", "dev/app", "dev/app@sha256:12", "DEV/app:1", "dev//app:1", "dev/../app:1", "dev/app:1@sha256:" + strings.Repeat("0", 64)} {
 		h.call(alice, "POST", target, `{"from": "`+from+`"}`).wantProblem(400, core.CodeInvalid)
+	}
+}
+
+// Lists leave annotations out: there is no end to them.
+func TestAnnotations(t *testing.T) {
+	h := sqliteHub(t)
+	alice := h.user("alice", false)
+	h.project("team", core.Private, map[string]core.Role{"alice": core.RoleOwner})
+	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "application/vnd.example",
+		Config: h.blob("team/app", ocispec.MediaTypeEmptyJSON, []byte("{}")), Layers: []ocispec.Descriptor{}, Annotations: map[string]string{"a": "b"}}
+	m.SchemaVersion = 2
+	h.manifest("team/app", m.MediaType, m, "1")
+	var list []Artifact
+	h.call(alice, "GET", "/projects/team/repositories/app/artifacts", "").want(200).into(&list)
+	var one Artifact
+	h.call(alice, "GET", "/projects/team/repositories/app/artifacts/1", "").want(200).into(&one)
+	if len(list) != 1 || list[0].Annotations != nil || one.Annotations == nil || (*one.Annotations)["a"] != "b" {
+		t.Errorf("%+v\n%+v", list, one)
 	}
 }
 

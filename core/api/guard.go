@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -14,6 +15,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/access"
 	"github.com/hallmarkhub/hallmark/core/api/spec"
 	"github.com/hallmarkhub/hallmark/core/web"
+	"github.com/hallmarkhub/hallmark/registry"
 )
 
 // identify finds out who asks.
@@ -62,7 +64,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, who identify, next h
 	if err != nil {
 		return err
 	}
-	c.request, c.who = r, who
+	c.who = who
 	r = r.WithContext(context.WithValue(r.Context(), callKey{}, c))
 	return a.once(w, r, c, body, next)
 }
@@ -82,14 +84,15 @@ func isSession(p *core.Principal) bool { return strings.HasPrefix(p.Credential, 
 
 // admit decides whether p may do the operation.
 func (a *API) admit(r *http.Request, op *spec.Operation, p *core.Principal) (*call, error) {
-	c := &call{op: op, principal: p}
+	c := &call{op: op, principal: p, request: r}
 	rule, ok := a.rules[op.ID]
 	if !ok {
 		return nil, core.Errorf(core.CodeForbidden, "this operation is not open to anybody")
 	}
 	param := func(name string) string { return pathValue(r, name) }
 	if !op.CheckPath(param) {
-		if p.Admin { // who may see everything is told that there is no such thing
+		own := rule.on == onSelf && p.Kind == core.KindUser && p.Grants == nil
+		if p.Admin || own { // who may see whatever there could be is told that there is no such thing
 			return nil, core.Errorf(core.CodeNotFound, "there is no such thing")
 		}
 		return nil, a.refuse(p, rule, false)
@@ -103,7 +106,7 @@ func (a *API) admit(r *http.Request, op *spec.Operation, p *core.Principal) (*ca
 	}
 	if rule.on == onRepository {
 		c.repository = project + "/" + param("repository")
-		if len(c.repository) > maxRepositoryName {
+		if len(c.repository) > registry.MaxNameLength {
 			return nil, a.refuse(p, rule, false)
 		}
 	}
@@ -114,19 +117,16 @@ func (a *API) admit(r *http.Request, op *spec.Operation, p *core.Principal) (*ca
 	if !c.standing.Alive {
 		return nil, core.Errorf(core.CodeUnauthenticated, "this account is disabled, gone or has expired: log in as somebody else")
 	}
-	return c, a.decide(r, c, rule)
+	return c, a.decide(c, rule)
 }
 
-// maxRepositoryName is the longest name of a repository with its project (registry.MaxNameLength).
-const maxRepositoryName = 255
-
-func (a *API) decide(r *http.Request, c *call, rule rule) error {
+func (a *API) decide(c *call, rule rule) error {
 	p, inProject := c.principal, rule.on == onProject || rule.on == onRepository
 	object := ""
-	if isRepositoryAction(rule.action) {
+	if slices.Contains(core.RepositoryActions(), rule.action) {
 		object = c.repository
 	}
-	own := c.op.ID == "getUser" && p.Kind == core.KindUser && pathValue(r, "username") == p.Name && access.Stands(p, core.ActionSelf, "", c.standing)
+	own := c.op.ID == "getUser" && p.Kind == core.KindUser && pathValue(c.request, "username") == p.Name && access.Stands(p, core.ActionSelf, "", c.standing)
 	switch {
 	case inProject && c.standing.Project == nil: // the same for what is not there and for what may not be seen
 		return a.refuse(p, rule, false)
@@ -137,7 +137,19 @@ func (a *API) decide(r *http.Request, c *call, rule rule) error {
 	if rule.on == onSelf && p.Kind != core.KindUser {
 		return core.Errorf(core.CodeForbidden, "only a user can do this, and %s is none", p.Name)
 	}
-	return a.freshEnough(r, c, rule, object)
+	if rule.fresh && isSession(p) {
+		return a.mustBeFresh(c.request)
+	}
+	return a.freshEnough(c, rule.action, object)
+}
+
+// mayAlso decides on an action besides that of the operation's row, as decide does on that one: no says what who may not
+// is told.
+func (a *API) mayAlso(c *call, action core.Action, no *core.Error) error {
+	if !c.can(action) {
+		return no
+	}
+	return a.freshEnough(c, action, "")
 }
 
 // sees says whether the principal may know of what the path names.
@@ -158,16 +170,16 @@ func (c *call) sees() bool {
 
 // freshEnough asks for the password again where only the rights of an administrator allow a change and a cookie is all
 // that vouches for them (W-14): a browser left open must not be enough.
-func (a *API) freshEnough(r *http.Request, c *call, rule rule, object string) error {
-	if !isSession(c.principal) || r.Method == http.MethodGet || r.Method == http.MethodHead {
+func (a *API) freshEnough(c *call, action core.Action, object string) error {
+	if !isSession(c.principal) || c.request.Method == http.MethodGet || c.request.Method == http.MethodHead {
 		return nil
 	}
 	plain := *c.principal
 	plain.Admin = false
-	if access.Stands(&plain, rule.action, object, c.standing) {
+	if access.Stands(&plain, action, object, c.standing) {
 		return nil
 	}
-	return a.mustBeFresh(r)
+	return a.mustBeFresh(c.request)
 }
 
 // refuse says why not. visible: the principal may know that what the path names is there.

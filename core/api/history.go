@@ -67,8 +67,14 @@ func (a *API) GetArtifactHistory(ctx context.Context, r GetArtifactHistoryReques
 	}
 	out := History{Digest: string(m.Digest), OS: config.OS, Architecture: config.Architecture, Variant: optional(config.Variant),
 		Created: config.Created, Author: optional(config.Author), User: optional(config.Config.User),
-		WorkingDir: optional(config.Config.WorkingDir), Entrypoint: &config.Config.Entrypoint, Command: &config.Config.Cmd,
-		Steps: steps(config.History, parsed.Layers)}
+		WorkingDir: optional(config.Config.WorkingDir), Steps: steps(config.History, parsed.Layers)}
+	// null, which an image may have here, is no list.
+	if v := config.Config.Entrypoint; v != nil {
+		out.Entrypoint = &v
+	}
+	if v := config.Config.Cmd; v != nil {
+		out.Command = &v
+	}
 	return GetArtifactHistory200JSONResponse(out), nil
 }
 

@@ -115,7 +115,7 @@ func (a *API) GetMyPermissions(ctx context.Context, r GetMyPermissionsRequestObj
 	may := []string{}
 	for _, action := range inProject {
 		object := ""
-		if isRepositoryAction(action) {
+		if slices.Contains(core.RepositoryActions(), action) {
 			object = name + "/x" // what the grants of a credential allow differs from repository to repository
 		}
 		if access.Stands(c.principal, action, object, st) {

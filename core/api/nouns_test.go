@@ -2,6 +2,8 @@ package api
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/web"
 )
 
 func TestUsers(t *testing.T) {
@@ -69,6 +73,86 @@ func TestUsers(t *testing.T) {
 	h.call(admin, "DELETE", "/users/alice", "").wantProblem(428, core.CodeIfMatchRequired)
 	h.call(admin, "DELETE", "/users/alice", "", "If-Match", "*").want(204)
 	h.call(admin, "GET", "/users/alice", "").wantProblem(404, core.CodeNotFound)
+}
+
+// The last owner of a project is taken away from it only by who says so.
+func TestLeaveOwnerless(t *testing.T) {
+	h := sqliteHub(t)
+	admin, alice := h.user("admin", true), h.user("alice", false)
+	for _, name := range []string{"team", "web"} {
+		h.call(alice, "POST", "/projects", `{"name": "`+name+`", "visibility": "private"}`).want(201)
+	}
+	for _, query := range []string{"", "?leave_ownerless=false"} {
+		for _, p := range []web.Problem{
+			h.call(admin, "PATCH", "/users/alice"+query, `{"disabled": true}`, "If-Match", "*").wantProblem(409, core.CodeConflict),
+			h.call(admin, "DELETE", "/users/alice"+query, "", "If-Match", "*").wantProblem(409, core.CodeConflict),
+		} {
+			if !strings.Contains(p.Detail, "team, web") || !strings.Contains(p.Detail, "?leave_ownerless=true") {
+				t.Error(p.Detail)
+			}
+		}
+	}
+	h.call(admin, "PATCH", "/users/alice", `{"display_name": "A"}`, "If-Match", "*").want(200)
+	h.call(admin, "DELETE", "/users/alice?leave_ownerless=yes", "", "If-Match", "*").wantProblem(400, core.CodeInvalid)
+	h.call(admin, "PATCH", "/users/alice?leave_ownerless=true", `{"disabled": true}`, "If-Match", "*").want(200)
+	h.call(admin, "DELETE", "/users/alice?leave_ownerless=true", "", "If-Match", "*").want(204)
+	h.call(admin, "PUT", "/projects/team/members/admin", `{"role": "owner"}`).want(201)
+}
+
+// One's own things that cannot be there are not there, as those are that could.
+func TestMalformedOwnIDs(t *testing.T) {
+	h := sqliteHub(t)
+	alice := h.user("alice", false)
+	h.project("team", core.Private, nil)
+	for _, path := range []string{"/users/me/tokens/x", "/users/me/tokens/0198c1a2-7d33-7c41-9a5e-5d1f0f6a2b10", "/sessions/x"} {
+		h.call(alice, "DELETE", path, "").wantProblem(404, core.CodeNotFound)
+		h.call(anonymous, "DELETE", path, "").wantProblem(401, core.CodeUnauthenticated)
+		scoped := bearer(h.token(h.accountID("alice"), "scoped "+strings.ReplaceAll(path, "/", " "), []core.Grant{}))
+		h.call(scoped, "DELETE", path, "").wantProblem(403, core.CodeForbidden)
+	}
+}
+
+// What a project holds is the business of its own people and robots.
+func TestUsedBytes(t *testing.T) {
+	h := sqliteHub(t)
+	guest, stranger, admin := h.user("guest", false), h.user("stranger", false), h.user("admin", true)
+	p := h.project("open", core.Public, map[string]core.Role{"guest": core.RoleGuest})
+	h.image("open/app", "x", "1")
+	robot := func(p *core.Project) cred {
+		r, secret, err := h.store.CreateRobot(h.ctx, p, store.NewRobot{Name: "ci", Permissions: []core.Grant{{Repository: "**", Actions: []core.Action{core.ActionPull}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return basic(r.Username(), secret)
+	}
+	own, stray := robot(p), robot(h.project("other", core.Private, nil))
+	for who, c := range map[string]struct {
+		cred
+		sees bool
+	}{"guest": {guest, true}, "admin": {admin, true}, "own robot": {own, true}, "other robot": {stray, false}, "stranger": {stranger, false}, "anonymous": {anonymous, false}} {
+		var v Project
+		h.call(c.cred, "GET", "/projects/open", "").want(200).into(&v)
+		if (v.UsedBytes != nil) != c.sees {
+			t.Errorf("%s sees used_bytes: %v", who, v.UsedBytes)
+		}
+	}
+}
+
+// A list that is thinned out reads on for as long as somebody waits for it.
+func TestThinnedListEnds(t *testing.T) {
+	h := sqliteHub(t)
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), callKey{}, &call{principal: core.Anonymous(), request: httptest.NewRequest("GET", "/x", nil)}))
+	defer cancel()
+	reads := 0
+	_, _, err := listOf(ctx, h.api, nil, nil, func(after string, n int) ([]string, bool, error) {
+		if reads++; reads == 3 {
+			cancel()
+		}
+		return []string{after + "x"}, reads < 10, nil
+	}, func(s string) string { return s }, func(string) bool { return false }, func(s string) string { return s })
+	if !errors.Is(err, context.Canceled) || reads != 3 {
+		t.Errorf("%d reads, %v", reads, err)
+	}
 }
 
 func TestMe(t *testing.T) {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/web"
 )
 
 // onceDeadline is how long keeping an answer may take, whether or not the client is still there.
@@ -33,28 +33,35 @@ func (a *API) once(w http.ResponseWriter, r *http.Request, c *call, body []byte,
 	if kept != nil {
 		return replay(w, kept, secret)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), onceDeadline)
-	defer cancel()
-	rec := &buffered{header: http.Header{}}
+	rec := web.NewRecorder()
 	finished := false
 	defer func() {
 		if !finished { // it failed or panicked: nothing was changed, and it may be tried again
-			if err := a.store.ForgetOnce(ctx, key); err != nil && a.errors.Log != nil {
-				a.errors.Log.Warn("an Idempotency-Key could not be given free", "error", err)
-			}
+			a.afterwards(r, "an Idempotency-Key could not be given free", func(ctx context.Context) error {
+				return a.store.ForgetOnce(ctx, key)
+			})
 		}
 	}()
 	next.ServeHTTP(rec, r)
-	if rec.status >= 200 && rec.status < 300 {
+	if rec.Status() >= 200 && rec.Status() < 300 {
 		finished = true
 		// If this fails the change was made all the same, so the answer goes out; a repetition is then refused for some
 		// minutes as still being worked on, which is the safe side.
-		if err := a.store.FinishOnce(ctx, key, rec.answer(secret)); err != nil && a.errors.Log != nil {
-			a.errors.Log.Warn("the answer to an Idempotency-Key could not be kept", "error", err)
-		}
+		a.afterwards(r, "the answer to an Idempotency-Key could not be kept", func(ctx context.Context) error {
+			return a.store.FinishOnce(ctx, key, answer(rec, secret))
+		})
 	}
-	rec.send(w)
+	rec.Send(w)
 	return nil
+}
+
+// afterwards does what has to be done after the handler, however long that took and whether or not anybody still waits.
+func (a *API) afterwards(r *http.Request, failed string, f func(ctx context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), onceDeadline)
+	defer cancel()
+	if err := f(ctx); err != nil && a.errors.Log != nil {
+		a.errors.Log.Warn(failed, "error", err)
+	}
 }
 
 func replay(w http.ResponseWriter, kept *store.Answer, secret bool) error {
@@ -70,45 +77,17 @@ func replay(w http.ResponseWriter, kept *store.Answer, secret bool) error {
 	return nil
 }
 
-// buffered holds an answer back until it has been kept. Answers of the API are small.
-type buffered struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (b *buffered) Header() http.Header { return b.header }
-
-func (b *buffered) WriteHeader(status int) {
-	if b.status == 0 {
-		b.status = status
-	}
-}
-
-func (b *buffered) Write(p []byte) (int, error) {
-	b.WriteHeader(http.StatusOK)
-	return b.body.Write(p)
-}
-
 // answer is what is kept: of one with a secret not even the rest, since nothing of it is given again.
-func (b *buffered) answer(secret bool) store.Answer {
-	out := store.Answer{Status: b.status, Header: map[string]string{}}
+func answer(rec *web.Recorder, secret bool) store.Answer {
+	out := store.Answer{Status: rec.Status(), Header: map[string]string{}}
 	if secret {
 		return out
 	}
 	for _, name := range []string{"Content-Type", "ETag", "Location"} {
-		if v := b.header.Get(name); v != "" {
+		if v := rec.Header().Get(name); v != "" {
 			out.Header[name] = v
 		}
 	}
-	out.Body = b.body.Bytes()
+	out.Body = rec.Body()
 	return out
-}
-
-func (b *buffered) send(w http.ResponseWriter) {
-	for name, values := range b.header {
-		w.Header()[name] = values
-	}
-	w.WriteHeader(b.status)
-	w.Write(b.body.Bytes())
 }

@@ -1,12 +1,17 @@
 package api
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/db/dbtest"
 )
 
 func TestIdempotencyKey(t *testing.T) {
@@ -28,6 +33,34 @@ func TestIdempotencyKey(t *testing.T) {
 	h.call(alice, "POST", "/projects", body, "Idempotency-Key", "k2").wantProblem(409, core.CodeConflict)
 	h.call(alice, "DELETE", "/projects/team", "", "If-Match", "*").want(204)
 	h.call(alice, "POST", "/projects", body, "Idempotency-Key", "k2").want(201)
+}
+
+// The answer of a handler that takes long is kept all the same, and what failed late may be tried again.
+func TestIdempotencyKeyOfSlowHandler(t *testing.T) {
+	open := dbtest.SQLite(t)
+	synctest.Test(t, func(t *testing.T) {
+		h := startHub(t, open(t))
+		op := h.api.spec.Operation("POST", "/projects")
+		do := func(key string, status int) *httptest.ResponseRecorder {
+			r := httptest.NewRequestWithContext(h.ctx, "POST", "/api/v1/projects", nil)
+			r.Header.Set("Idempotency-Key", key)
+			w := httptest.NewRecorder()
+			err := h.api.once(w, r, &call{op: op}, nil, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				<-time.After(2 * onceDeadline)
+				w.WriteHeader(status)
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w
+		}
+		for key, status := range map[string]int{"done": 201, "failed": 503} {
+			do(key, status)
+			if w := do(key, 200); w.Code != 200 && w.Code != 201 || (w.Header().Get("Idempotency-Replayed") == "true") != (key == "done") {
+				t.Errorf("%s: again %d %v", key, w.Code, w.Header())
+			}
+		}
+	})
 }
 
 // A secret is neither kept nor shown a second time.

@@ -47,45 +47,37 @@ func (a *API) CreateProject(ctx context.Context, r CreateProjectRequestObject) (
 
 // quotaAllowed refuses a quota from anybody but an administrator.
 func (a *API) quotaAllowed(c *call) error {
-	if !access.Stands(c.principal, core.ActionHubQuotaWrite, "", c.standing) {
-		return &core.Error{Code: core.CodeForbidden, Message: "only an administrator of the hub sets quotas: leave quota_bytes out",
-			Fields: []core.FieldError{{Pointer: "/quota_bytes", Message: "is for administrators"}}}
-	}
-	if isSession(c.principal) {
-		return a.mustBeFresh(c.request)
-	}
-	return nil
+	return a.mayAlso(c, core.ActionHubQuotaWrite, &core.Error{Code: core.CodeForbidden,
+		Message: "only an administrator of the hub sets quotas: leave quota_bytes out",
+		Fields:  []core.FieldError{{Pointer: "/quota_bytes", Message: "is for administrators"}}})
+}
+
+// policyAllowed refuses what lowers a guard from anybody but an owner.
+func (a *API) policyAllowed(c *call) error {
+	return a.mayAlso(c, core.ActionProjectPolicy, core.Errorf(core.CodeForbidden,
+		"visibility, baseline and sparse indexes need %s in the project: change the description alone, or ask an owner",
+		needed(core.ActionProjectPolicy)))
 }
 
 // ListProjects lists what the principal may see.
 func (a *API) ListProjects(ctx context.Context, r ListProjectsRequestObject) (ListProjectsResponseObject, error) {
 	c := callOf(ctx)
 	q := store.ProjectQuery{Visibility: core.Visibility(text(r.Params.Visibility)), Contains: text(r.Params.Q),
-		Member: r.Params.Member != nil && *r.Params.Member}
-	at, err := a.position(c, r.Params.Limit, r.Params.Cursor, 1)
+		Member: isTrue(r.Params.Member)}
+	// A bound credential sees fewer than its owner.
+	sees := func(l store.ListedProject) bool {
+		return c.principal.Grants == nil || access.Can(c.principal, core.ActionProjectRead, access.Object{Project: &l.Project, Role: l.Role})
+	}
+	items, link, err := listOf(ctx, a, r.Params.Limit, r.Params.Cursor,
+		func(after string, n int) ([]store.ListedProject, bool, error) {
+			q.After, q.N = after, n
+			return a.store.Projects(ctx, c.principal, q)
+		}, func(l store.ListedProject) string { return l.Name }, sees,
+		func(l store.ListedProject) Project { return showProject(&l.Project, l.Role) })
 	if err != nil {
 		return nil, err
 	}
-	items, more, last := []Project{}, at.n > 0, at.after[0]
-	// A bound credential sees fewer than its owner, so that a page of the store may be thinned out: read on until it is full.
-	for more && len(items) < at.n {
-		q.After, q.N = last, at.n
-		var found []store.ListedProject
-		if found, more, err = a.store.Projects(ctx, c.principal, q); err != nil {
-			return nil, err
-		}
-		for i, p := range found {
-			if len(items) == at.n {
-				more = true
-				break
-			}
-			last = found[i].Name
-			if c.principal.Grants == nil || access.Can(c.principal, core.ActionProjectRead, access.Object{Project: &p.Project, Role: p.Role}) {
-				items = append(items, showProject(&p.Project, p.Role))
-			}
-		}
-	}
-	return ListProjects200JSONResponse{Body: items, Headers: ListProjects200ResponseHeaders{Link: a.next(c, more, last)}}, nil
+	return ListProjects200JSONResponse{Body: items, Headers: ListProjects200ResponseHeaders{Link: link}}, nil
 }
 
 // GetProject shows a project.
@@ -97,7 +89,8 @@ func (a *API) GetProject(ctx context.Context, _ GetProjectRequestObject) (GetPro
 		return nil, err
 	}
 	p.Repositories = &usage.Repositories
-	if c.standing.Role != core.RoleNone || c.standing.Admin || c.standing.Robot != nil {
+	ownRobot := c.standing.Robot != nil && c.standing.Robot.Project == c.project().ID
+	if c.standing.Role != core.RoleNone || c.standing.Admin || ownRobot {
 		p.UsedBytes = &usage.Bytes
 	}
 	return GetProject200JSONResponse{Body: p, Headers: GetProject200ResponseHeaders{ETag: etag(c.project().Revision)}}, nil
@@ -112,9 +105,10 @@ func (a *API) UpdateProject(ctx context.Context, r UpdateProjectRequestObject) (
 		return nil, err
 	}
 	b := r.Body
-	if (b.Visibility != nil || b.Baseline != nil || b.SparseIndexes != nil) && !c.can(core.ActionProjectPolicy) {
-		return nil, core.Errorf(core.CodeForbidden, "visibility, baseline and sparse indexes need %s in the project: change the description alone, or ask an owner",
-			needed(core.ActionProjectPolicy))
+	if b.Visibility != nil || b.Baseline != nil || b.SparseIndexes != nil {
+		if err := a.policyAllowed(c); err != nil {
+			return nil, err
+		}
 	}
 	if b.QuotaBytes != nil {
 		if err := a.quotaAllowed(c); err != nil {

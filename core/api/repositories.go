@@ -24,30 +24,16 @@ func showWholeRepository(p *core.Project, r *store.Repository) Repository {
 func (a *API) ListRepositories(ctx context.Context, r ListRepositoriesRequestObject) (ListRepositoriesResponseObject, error) {
 	c := callOf(ctx)
 	p := c.project()
-	at, err := a.position(c, r.Params.Limit, r.Params.Cursor, 1)
+	// Robots and bound tokens see only what they reach.
+	sees := func(v *store.Repository) bool { return c.canOn(core.ActionPull, p.Name+"/"+v.Name) }
+	items, link, err := listOf(ctx, a, r.Params.Limit, r.Params.Cursor,
+		func(after string, n int) ([]*store.Repository, bool, error) {
+			return a.store.Repositories(ctx, p, store.RepositoryQuery{Contains: text(r.Params.Q), After: after, N: n})
+		}, func(v *store.Repository) string { return v.Name }, sees, showRepository(p))
 	if err != nil {
 		return nil, err
 	}
-	items, more, last := []Repository{}, at.n > 0, at.after[0]
-	// Robots and bound tokens see only what they reach, so that a page of the store may be thinned out.
-	for more && len(items) < at.n {
-		var found []*store.Repository
-		found, more, err = a.store.Repositories(ctx, p, store.RepositoryQuery{Contains: text(r.Params.Q), After: last, N: at.n})
-		if err != nil {
-			return nil, err
-		}
-		for _, repository := range found {
-			if len(items) == at.n {
-				more = true
-				break
-			}
-			last = repository.Name
-			if c.canOn(core.ActionPull, p.Name+"/"+repository.Name) {
-				items = append(items, showRepository(p)(repository))
-			}
-		}
-	}
-	return ListRepositories200JSONResponse{Body: items, Headers: ListRepositories200ResponseHeaders{Link: a.next(c, more, last)}}, nil
+	return ListRepositories200JSONResponse{Body: items, Headers: ListRepositories200ResponseHeaders{Link: link}}, nil
 }
 
 // GetRepository shows a repository.

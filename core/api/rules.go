@@ -1,6 +1,8 @@
 package api
 
 import (
+	"slices"
+
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/access"
 )
@@ -11,6 +13,8 @@ type rule struct {
 	on     object
 	// secret marks an answer that shows a secret once: it is never kept for a repeated request.
 	secret bool
+	// fresh asks a session for the password of the last minutes whoever it is of (W-14): what is made outlives the session.
+	fresh bool
 }
 
 // object says what the action is done to, and so how a refusal reads.
@@ -41,7 +45,7 @@ func rules() map[string]rule {
 		"getMyPermissions": {action: core.ActionHubInfoRead},
 		"updateMe":         {action: core.ActionSelf, on: onSelf},
 		"changeMyPassword": {action: core.ActionSelf, on: onSelf},
-		"createMyToken":    {action: core.ActionSelf, on: onSelf, secret: true},
+		"createMyToken":    {action: core.ActionSelf, on: onSelf, secret: true, fresh: true},
 		"listMyTokens":     {action: core.ActionSelf, on: onSelf},
 		"deleteMyToken":    {action: core.ActionSelf, on: onSelf},
 
@@ -151,17 +155,8 @@ func whoMay(r rule) string {
 		return "For administrators."
 	case r.action == core.ActionPull || r.action == core.ActionProjectRead:
 		return "In a public project for everybody; in a private one with " + need + ", or for a robot with that permission."
-	case r.on == onRepository && isRepositoryAction(r.action):
+	case r.on == onRepository && slices.Contains(core.RepositoryActions(), r.action):
 		return "With " + need + " in the project, or for a robot with the permission " + string(r.action) + "."
 	}
 	return "With " + need + " in the project."
-}
-
-func isRepositoryAction(a core.Action) bool {
-	for _, known := range core.RepositoryActions() {
-		if a == known {
-			return true
-		}
-	}
-	return false
 }

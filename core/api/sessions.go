@@ -71,7 +71,7 @@ func (a *API) ListSessions(ctx context.Context, r ListSessionsRequestObject) (Li
 
 // DeleteSessions logs the user who asks out everywhere.
 func (a *API) DeleteSessions(ctx context.Context, _ DeleteSessionsRequestObject) (DeleteSessionsResponseObject, error) {
-	return DeleteSessions204Response{}, a.store.DeleteSessions(ctx, callOf(ctx).principal.ID, "")
+	return DeleteSessions204Response{}, a.store.DeleteSessions(ctx, callOf(ctx).principal.ID)
 }
 
 // DeleteSession ends a session of the user who asks.

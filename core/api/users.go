@@ -55,18 +55,24 @@ func (a *API) GetUser(ctx context.Context, r GetUserRequestObject) (GetUserRespo
 	return GetUser200JSONResponse{Body: showUser(u), Headers: GetUser200ResponseHeaders{ETag: etag(u.Revision)}}, nil
 }
 
+// userToChange finds the user of the path, and the revision that the caller has read.
+func (a *API) userToChange(ctx context.Context, username string, header *string) (*store.Account, int64, error) {
+	revision, err := mustMatch(header)
+	if err != nil {
+		return nil, 0, err
+	}
+	u, err := a.store.AccountByUsername(ctx, username)
+	return u, revision, err
+}
+
 // UpdateUser changes a user, also whether it is an administrator.
 func (a *API) UpdateUser(ctx context.Context, r UpdateUserRequestObject) (UpdateUserResponseObject, error) {
-	revision, err := mustMatch(r.Params.IfMatch)
-	if err != nil {
-		return nil, err
-	}
-	u, err := a.store.AccountByUsername(ctx, r.Username)
+	u, revision, err := a.userToChange(ctx, r.Username, r.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
 	u, err = a.store.UpdateAccount(ctx, u.ID, store.AccountPatch{Email: r.Body.Email, DisplayName: r.Body.DisplayName,
-		Admin: r.Body.Admin, Disabled: r.Body.Disabled}, revision)
+		Admin: r.Body.Admin, Disabled: r.Body.Disabled, LeaveOwnerless: isTrue(r.Params.LeaveOwnerless)}, revision)
 	if err != nil {
 		return nil, err
 	}
@@ -75,15 +81,11 @@ func (a *API) UpdateUser(ctx context.Context, r UpdateUserRequestObject) (Update
 
 // DeleteUser removes a user.
 func (a *API) DeleteUser(ctx context.Context, r DeleteUserRequestObject) (DeleteUserResponseObject, error) {
-	revision, err := mustMatch(r.Params.IfMatch)
+	u, revision, err := a.userToChange(ctx, r.Username, r.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
-	u, err := a.store.AccountByUsername(ctx, r.Username)
-	if err != nil {
-		return nil, err
-	}
-	return DeleteUser204Response{}, a.store.DeleteAccount(ctx, u.ID, revision)
+	return DeleteUser204Response{}, a.store.DeleteAccount(ctx, u.ID, revision, isTrue(r.Params.LeaveOwnerless))
 }
 
 // SetUserPassword is what an administrator does for somebody who has forgotten the password. It is audited, and ends the

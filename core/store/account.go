@@ -38,6 +38,8 @@ type AccountPatch struct {
 	DisplayName *string `json:"display_name,omitempty"`
 	Admin       *bool   `json:"admin,omitempty"`
 	Disabled    *bool   `json:"disabled,omitempty"`
+	// LeaveOwnerless disables also the last owner of projects.
+	LeaveOwnerless bool `json:"-"`
 }
 
 // AccountQuery asks for a page of accounts in byte order of the names.
@@ -64,10 +66,10 @@ func scanAccount(row func(...any) error) (*Account, error) {
 }
 
 // ValidUsername says whether s can be a username: 1 to 64 of a-z, 0-9 and . _ - with a letter or digit at both ends, and
-// none of the words that mean something else where usernames stand.
+// none of the words that mean something else where usernames stand, in addresses and in the audit trail.
 func ValidUsername(s string) bool {
 	switch s {
-	case "me", "oidc", "anonymous", "system", "operator":
+	case "me", "oidc", "anonymous", "system", "operator", "hallmark", "robot", "job", "local":
 		return false
 	}
 	return validWord(s, maxUsername)
@@ -184,7 +186,7 @@ func (s *Store) CountAccounts(ctx context.Context) (int64, error) {
 }
 
 // UpdateAccount changes an account. Disabling it, and changing whether it is an administrator, ends its sessions; both
-// are in force at once. CodeConflict if no administrator would be left.
+// are in force at once. CodeConflict if no administrator would be left, or a project without an owner who can log in.
 func (s *Store) UpdateAccount(ctx context.Context, id string, patch AccountPatch, revision int64) (*Account, error) {
 	var a *Account
 	err := s.write(ctx, func(tx *db.Tx) (err error) {
@@ -208,7 +210,7 @@ func (s *Store) UpdateAccount(ctx context.Context, id string, patch AccountPatch
 }
 
 func patchAccount(tx *db.Tx, a *Account, patch AccountPatch) error {
-	wasAdmin := a.Admin && !a.Disabled
+	wasAdmin, wasDisabled := a.Admin && !a.Disabled, a.Disabled
 	rights := set(&a.Admin, patch.Admin)
 	if set(&a.Disabled, patch.Disabled) {
 		rights = true
@@ -225,6 +227,13 @@ func patchAccount(tx *db.Tx, a *Account, patch AccountPatch) error {
 			return err
 		}
 	}
+	var left *ownerless
+	if a.Disabled && !wasDisabled {
+		var err error
+		if left, err = mayLeave(tx, a, patch.LeaveOwnerless); err != nil {
+			return err
+		}
+	}
 	a.UpdatedAt = db.Time(tx.Now())
 	c, err := tx.Exec(`UPDATE account SET email = $1, display_name = $2, admin = $3, disabled = $4, updated_at = $5, revision = revision + 1
 		WHERE id = $6 AND revision = $7`, a.Email, a.DisplayName, a.Admin, a.Disabled, a.UpdatedAt.UnixMicro(), a.ID, a.Revision)
@@ -233,12 +242,25 @@ func patchAccount(tx *db.Tx, a *Account, patch AccountPatch) error {
 	}
 	a.Revision++
 	if rights {
-		if err := endSessions(tx, a.ID, ""); err != nil {
+		if _, err := endSessions(tx, a.ID); err != nil {
 			return err
 		}
 	}
 	tx.Changed(ChangeAccount, a.ID)
-	return Audit(tx, "user.update", "", a.Username, detail(patch))
+	return Audit(tx, "user.update", "", a.Username, detail(struct {
+		AccountPatch
+		Ownerless *ownerless `json:"ownerless,omitempty"`
+	}{patch, left}))
+}
+
+// mayLeave refuses to take an account away from projects that have no other owner, unless they are to be left without
+// one. Then it says which these are.
+func mayLeave(tx *db.Tx, a *Account, leaveOwnerless bool) (*ownerless, error) {
+	left, err := withoutOwner(tx, a.ID)
+	if err == nil && left != nil && !leaveOwnerless {
+		return nil, left.refusal(a.Username)
+	}
+	return left, err
 }
 
 // anotherAdmin refuses if nobody but this account is an administrator who can log in. The caller holds lockAdmins.
@@ -253,14 +275,13 @@ func anotherAdmin(tx *db.Tx, id string) error {
 	return nil
 }
 
-func endSessions(tx *db.Tx, accountID, except string) error {
-	_, err := tx.Exec(`DELETE FROM session WHERE account_id = $1 AND id <> $2`, accountID, except)
-	return err
+// endSessions ends the sessions of an account and says how many there were.
+func endSessions(tx *db.Tx, accountID string) (int64, error) {
+	return tx.Exec(`DELETE FROM session WHERE account_id = $1`, accountID)
 }
 
-// SetPasswordHash changes the password of an account, "" takes it away, and ends all its sessions but keepSession, the
-// id of the one in which it was changed.
-func (s *Store) SetPasswordHash(ctx context.Context, id, hash, keepSession string) error {
+// SetPasswordHash changes the password of an account, "" takes it away, and ends all its sessions.
+func (s *Store) SetPasswordHash(ctx context.Context, id, hash string) error {
 	return s.write(ctx, func(tx *db.Tx) error {
 		a, err := accountByID(tx.Query, id)
 		if err != nil {
@@ -270,7 +291,7 @@ func (s *Store) SetPasswordHash(ctx context.Context, id, hash, keepSession strin
 			hash, tx.Now(), id); err != nil {
 			return err
 		}
-		if err := endSessions(tx, id, keepSession); err != nil {
+		if _, err := endSessions(tx, id); err != nil {
 			return err
 		}
 		tx.Changed(ChangeAccount, id)
@@ -278,8 +299,9 @@ func (s *Store) SetPasswordHash(ctx context.Context, id, hash, keepSession strin
 	})
 }
 
-// DeleteAccount removes an account with its memberships, tokens and sessions. CodeConflict for the last administrator.
-func (s *Store) DeleteAccount(ctx context.Context, id string, revision int64) error {
+// DeleteAccount removes an account with its memberships, tokens and sessions. CodeConflict for the last administrator, and
+// for the last owner of a project who can log in, unless leaveOwnerless.
+func (s *Store) DeleteAccount(ctx context.Context, id string, revision int64, leaveOwnerless bool) error {
 	return s.write(ctx, func(tx *db.Tx) error {
 		if err := lockAdmins(tx); err != nil {
 			return err
@@ -296,11 +318,30 @@ func (s *Store) DeleteAccount(ctx context.Context, id string, revision int64) er
 				return err
 			}
 		}
-		// Memberships, tokens and sessions go with the row (ON DELETE CASCADE).
-		if _, err := tx.Exec(`DELETE FROM account WHERE id = $1`, id); err != nil {
-			return err
-		}
-		tx.Changed(ChangeAccount, id)
-		return Audit(tx, "user.delete", "", a.Username, "")
+		return removeAccount(tx, a, leaveOwnerless)
 	})
+}
+
+func removeAccount(tx *db.Tx, a *Account, leaveOwnerless bool) error {
+	// Changing the name, which is a key, waits on Postgres for whoever is just making this account owner of something, so
+	// that the next statement sees it.
+	if _, err := tx.Exec(`UPDATE account SET username = username || '/deleted' WHERE id = $1`, a.ID); err != nil {
+		return err
+	}
+	left, err := mayLeave(tx, a, leaveOwnerless)
+	if err != nil {
+		return err
+	}
+	// Memberships, tokens and sessions go with the row (ON DELETE CASCADE).
+	if _, err := tx.Exec(`DELETE FROM account WHERE id = $1`, a.ID); err != nil {
+		return err
+	}
+	tx.Changed(ChangeAccount, a.ID)
+	said := ""
+	if left != nil {
+		said = detail(struct {
+			Ownerless *ownerless `json:"ownerless"`
+		}{left})
+	}
+	return Audit(tx, "user.delete", "", a.Username, said)
 }

@@ -17,8 +17,8 @@ type Artifact struct {
 	ArtifactType string // the artifact type, else the media type of the config
 	Size         int64  // bytes of the manifest and, as it says, of config and layers
 	Platforms    []Platform
-	Annotations  map[string]string
-	Subject      string // digest of what it refers to, or ""
+	Annotations  map[string]string // not in lists
+	Subject      string            // digest of what it refers to, or ""
 	ConfigDigest string
 	ConfigType   string
 	Tags         []string // in byte order
@@ -57,11 +57,19 @@ func (a *Artifact) Cursor() ArtifactCursor {
 	return ArtifactCursor{PushedAt: a.PushedAt.UnixMicro(), Digest: a.Digest}
 }
 
-const artifactColumns = `SELECT l.repository_id, l.digest, m.media_type, m.artifact_type, m.size + m.layers_size, m.platforms, m.annotations,
-	COALESCE(m.subject, ''), m.config_digest, m.config_type, l.pushed_at, l.pushed_by,
+const (
+	// What somebody pushed may have megabytes in every one of these columns. One artifact is shown whole; in a list, where
+	// there are many and everybody may ask, annotations are left out and the others bounded.
+	wholeTexts = `m.artifact_type, m.config_type, m.platforms, m.annotations`
+	shortTexts = `SUBSTR(m.artifact_type, 1, 255), SUBSTR(m.config_type, 1, 255),
+	CASE WHEN OCTET_LENGTH(m.platforms) <= 16384 THEN m.platforms ELSE '' END, ''`
+
+	artifactColumns = `, l.repository_id, l.digest, m.media_type, m.size + m.layers_size, COALESCE(m.subject, ''), m.config_digest,
+	l.pushed_at, l.pushed_by,
 	COALESCE((SELECT t.pulls FROM pull_total t WHERE t.repository_id = l.repository_id AND t.digest = l.digest), 0)
 	FROM manifest_link l JOIN manifest m ON m.digest = l.digest
 	WHERE l.repository_id = (SELECT id FROM repository WHERE project_id = ? AND name = ?)`
+)
 
 // artifactRow is an artifact as its row has it, without tags and labels.
 type artifactRow struct {
@@ -73,8 +81,8 @@ func scanArtifact(row func(...any) error) (*artifactRow, error) {
 	var a artifactRow
 	var platforms, annotations string
 	var pushed int64
-	if err := row(&a.repositoryID, &a.Digest, &a.MediaType, &a.ArtifactType, &a.Size, &platforms, &annotations, &a.Subject, &a.ConfigDigest,
-		&a.ConfigType, &pushed, &a.PushedBy, &a.Pulls); err != nil {
+	if err := row(&a.ArtifactType, &a.ConfigType, &platforms, &annotations, &a.repositoryID, &a.Digest, &a.MediaType, &a.Size, &a.Subject,
+		&a.ConfigDigest, &pushed, &a.PushedBy, &a.Pulls); err != nil {
 		return nil, err
 	}
 	a.PushedAt = db.Time(pushed)
@@ -103,7 +111,7 @@ func (s *Store) Artifacts(ctx context.Context, p *core.Project, repository strin
 		return nil, false, err
 	}
 	var st statement
-	st.add(artifactColumns, p.ID, whole(p, repository))
+	st.add(`SELECT `+shortTexts+artifactColumns, p.ID, whole(p, repository))
 	st.when(q.After.Digest != "", ` AND (l.pushed_at, l.digest) < (?, ?)`, q.After.PushedAt, q.After.Digest)
 	if q.Tagged != nil {
 		st.when(!*q.Tagged, ` AND NOT`)
@@ -124,7 +132,7 @@ func (s *Store) Artifacts(ctx context.Context, p *core.Project, repository strin
 // Artifact returns one artifact of a repository by tag or digest. CodeNotFound if there is none.
 func (s *Store) Artifact(ctx context.Context, p *core.Project, repository, reference string) (*Artifact, error) {
 	var st statement
-	st.add(artifactColumns, p.ID, whole(p, repository))
+	st.add(`SELECT `+wholeTexts+artifactColumns, p.ID, whole(p, repository))
 	if strings.Contains(reference, ":") {
 		st.add(` AND l.digest = ?`, reference)
 	} else {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hallmarkhub/hallmark/core/db"
 )
@@ -48,8 +49,9 @@ func (s *Store) AuditEntries(ctx context.Context, q AuditQuery) (entries []Audit
 	st.when(q.Before != "", ` AND a.id < ?`, q.Before)
 	st.when(q.ProjectID != "", ` AND a.project_id = ?`, q.ProjectID)
 	st.when(q.Actor != "", ` AND (a.actor = ? OR a.actor_name = ?)`, q.Actor, q.Actor)
-	if noun, all := strings.CutSuffix(q.Action, ".*"); all {
-		st.add(` AND a.action >= ? AND a.action < ?`, noun+".", noun+"/") // "/" comes after "."
+	if noun, all := strings.CutSuffix(q.Action, "*"); all && strings.HasSuffix(noun, ".") {
+		// Not by comparing: what comes after what is up to the collation of the database.
+		st.add(` AND SUBSTR(a.action, 1, ?) = ?`, utf8.RuneCountInString(noun), noun)
 	} else {
 		st.when(q.Action != "", ` AND a.action = ?`, q.Action)
 	}

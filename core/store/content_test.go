@@ -10,6 +10,7 @@ import (
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/db/dbtest"
 	"github.com/hallmarkhub/hallmark/core/store"
 )
 
@@ -191,6 +192,42 @@ func TestArtifactsAndTags(t *testing.T) {
 	})
 }
 
+// Whatever somebody pushed, a page of artifacts is small; a single one is shown whole.
+func TestArtifactListsAreSmall(t *testing.T) {
+	eachHub(t, func(h *hub) {
+		p := h.project(h.admin, "team", core.Private)
+		h.push(p, "app", "sha256:1", 10, "v1")
+		long := strings.Repeat("x", 1<<20)
+		set := func(platforms string) {
+			h.ok(h.db.Write(h.admin, func(tx *db.Tx) error {
+				_, err := tx.Exec(`UPDATE manifest SET artifact_type = $1, config_type = $1, annotations = $2, platforms = $3`,
+					long, `{"a":"`+long+`"}`, platforms)
+				return err
+			}))
+		}
+		for n, shown := range map[int]bool{16384: true, 16385: false} {
+			const around = `[{"os":""}]`
+			set(`[{"os":"` + long[:n-len(around)] + `"}]`)
+			list, _, err := h.Artifacts(h.admin, p, "app", store.ArtifactQuery{})
+			h.ok(err)
+			if len(list) != 1 || len(list[0].ArtifactType) != 255 || len(list[0].ConfigType) != 255 || list[0].Annotations != nil ||
+				(len(list[0].Platforms) == 1) != shown {
+				t.Errorf("with %d bytes of platforms: %d of type, %d annotations, %d platforms", n, len(list[0].ArtifactType),
+					len(list[0].Annotations), len(list[0].Platforms))
+			}
+			one, err := h.Artifact(h.admin, p, "app", "v1")
+			h.ok(err)
+			if len(one.ArtifactType) != 1<<20 || len(one.ConfigType) != 1<<20 || len(one.Annotations["a"]) != 1<<20 || len(one.Platforms) != 1 {
+				t.Errorf("alone: %d of type, %d platforms", len(one.ArtifactType), len(one.Platforms))
+			}
+		}
+		// What is filtered by is the whole of it.
+		if found, _, err := h.Artifacts(h.admin, p, "app", store.ArtifactQuery{ArtifactType: long[:255]}); err != nil || len(found) != 0 {
+			t.Errorf("%d found, %v", len(found), err)
+		}
+	})
+}
+
 func TestPulls(t *testing.T) {
 	eachHub(t, func(h *hub) {
 		p := h.project(h.admin, "team", core.Private)
@@ -238,6 +275,50 @@ func TestPulls(t *testing.T) {
 		h.ok(err)
 		if s.Pulls != 1014 || s.Repositories != 2 || s.Tags != 2 || s.Artifacts != 2 || s.Users != 1 || s.Projects != 1 {
 			t.Fatalf("%+v", s)
+		}
+	})
+}
+
+// All actions of a noun are found in whatever order the database puts texts: here dots and slashes count for nothing, as
+// they do in most languages' collations.
+func TestAuditActionsInAnyCollation(t *testing.T) {
+	h := openHub(t, dbtest.Postgres(t))
+	h.project(h.admin, "team", core.Private)
+	h.ok(h.db.Write(h.admin, func(tx *db.Tx) error {
+		if _, err := tx.Exec(`CREATE COLLATION letters (provider = icu, locale = 'und-u-ka-shifted')`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`ALTER TABLE audit ALTER COLUMN action TYPE TEXT COLLATE letters`)
+		return err
+	}))
+	for action, want := range map[string]int{"project.*": 1, "user.*": 1, "proj.*": 0, "p.*": 0, "project.create.*": 0, "*": 0} {
+		found, _, err := h.AuditEntries(h.admin, store.AuditQuery{Action: action})
+		if h.ok(err); len(found) != want {
+			t.Errorf("%s: %d entries, want %d", action, len(found), want)
+		}
+	}
+}
+
+// A change by nobody is not made.
+func TestAuditNamesSomebody(t *testing.T) {
+	eachHub(t, func(h *hub) {
+		before := len(h.actions(0))
+		if _, err := h.CreateProject(context.Background(), store.NewProject{Name: "nobodys"}); err == nil || core.CodeOf(err) != core.CodeInternal {
+			t.Errorf("got %v", err)
+		}
+		_, err := h.ProjectByName(h.admin, "nobodys")
+		h.refused(err, core.CodeNotFound)
+		if _, err := h.EnsureSecret(context.Background(), testKeyring(t, "k"), "p", []byte("v")); err == nil {
+			t.Error("a key was made by nobody")
+		}
+		if n := len(h.actions(0)); n != before {
+			t.Errorf("%d entries, want %d", n, before)
+		}
+		_, err = h.EnsureSecret(asHub(), testKeyring(t, "k"), "p", []byte("v"))
+		h.ok(err)
+		entries, _, err := h.AuditEntries(h.admin, store.AuditQuery{Action: "key.create"})
+		if h.ok(err); len(entries) != 1 || entries[0].Actor != "system" || entries[0].ActorName != "hallmark" {
+			t.Errorf("%+v", entries)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
@@ -34,7 +35,10 @@ type AccountState struct {
 	Username string
 	Admin    bool
 	Disabled bool
-	roles    map[string]core.Role // by project id
+	// Generation is that of the password.
+	Generation string
+	roles      map[string]core.Role // by project id
+	projects   []string             // names, in order
 }
 
 // Role is the account's role in a project, given by its id.
@@ -47,10 +51,25 @@ type RobotState struct {
 	Project   string // name
 	// Principal is the robot with its permissions as they are, as if it had just logged in. Its Credential is "robot:<id>".
 	Principal *core.Principal
+
+	generation, previous string // of the secret, and of the one before its rotation
+	previousUntil        time.Time
 }
 
 // Alive reports whether the robot may do anything at all at a time.
 func (r *RobotState) Alive(now time.Time) bool { return !r.Disabled && now.Before(r.ExpiresAt) }
+
+// Honours reports whether the robot's secret of this generation is good at a time, and if that ends by itself, until when
+// (else zero).
+func (r *RobotState) Honours(generation string, now time.Time) (until time.Time, ok bool) {
+	switch generation {
+	case "":
+		return time.Time{}, false
+	case r.generation:
+		return time.Time{}, true
+	}
+	return r.previousUntil, generation == r.previous && now.Before(r.previousUntil)
+}
 
 // NewDirectory makes a Directory. Make it before the database follows other processes (db.DB.Follow).
 func NewDirectory(s *Store) *Directory {
@@ -82,15 +101,6 @@ func (d *Directory) drop(changes []db.Change) {
 	}
 }
 
-// Project returns a project by name. CodeNotFound if there is none.
-func (d *Directory) Project(ctx context.Context, name string) (*core.Project, error) {
-	p, err := d.projects.get(ctx, name)
-	if err == nil && p == nil {
-		err = noProject(name)
-	}
-	return p, err
-}
-
 // Account returns an account by id. CodeNotFound if there is none. That it is disabled is never from memory.
 func (d *Directory) Account(ctx context.Context, id string) (*AccountState, error) {
 	a, err := d.accounts.get(ctx, id)
@@ -115,28 +125,37 @@ func (d *Directory) Robot(ctx context.Context, id string) (*RobotState, error) {
 	return r, err
 }
 
-// Role returns the role of an account in a project, both by id: RoleNone if it is not a member, disabled or gone. That
-// it has none is never from memory.
-func (d *Directory) Role(ctx context.Context, projectID, accountID string) (core.Role, error) {
-	a, err := d.accounts.get(ctx, accountID)
-	if err == nil && a != nil && (a.Disabled || a.Role(projectID) == core.RoleNone) {
-		a, err = d.s.readAccountState(ctx, accountID)
+// LiveAccount is Account from the database alone: for refusing what memory may be too old for.
+func (d *Directory) LiveAccount(ctx context.Context, id string) (*AccountState, error) {
+	a, err := d.s.readAccountState(ctx, id)
+	if err == nil && a == nil {
+		err = core.Errorf(core.CodeNotFound, "this user does not exist any more")
 	}
-	if err != nil || a == nil || a.Disabled {
-		return core.RoleNone, err
+	return a, err
+}
+
+// LiveRobot is Robot from the database alone.
+func (d *Directory) LiveRobot(ctx context.Context, id string) (*RobotState, error) {
+	r, err := d.s.readRobotState(ctx, id)
+	if err == nil && r == nil {
+		err = core.Errorf(core.CodeNotFound, "this robot does not exist any more")
 	}
-	return a.Role(projectID), nil
+	return r, err
 }
 
 // VisibleProjects lists the names of the projects whose repositories a principal sees besides the public ones: those it
-// is a member of, or the one a robot belongs to. Administrators see all, which this does not list.
+// is a member of, or the one a robot belongs to. Administrators see all, which this does not list. It is for lists alone:
+// where another process has just made somebody a member, they may lack that project for a second.
 func (d *Directory) VisibleProjects(ctx context.Context, p *core.Principal) ([]string, error) {
 	switch p.Kind {
 	case core.KindUser:
-		return rows(d.s.reads(ctx), `SELECT p.name FROM member m JOIN project p ON p.id = m.project_id
-			JOIN account a ON a.id = m.account_id WHERE m.account_id = $1 AND NOT a.disabled ORDER BY p.name`, []any{p.ID}, scanText)
+		a, err := d.accounts.get(ctx, p.ID)
+		if err != nil || a == nil || a.Disabled {
+			return nil, err
+		}
+		return a.projects, nil
 	case core.KindRobot:
-		r, err := d.s.readRobotState(ctx, p.ID)
+		r, err := d.robots.get(ctx, p.ID)
 		if err != nil || r == nil || !r.Alive(d.s.Now()) {
 			return nil, err
 		}
@@ -156,33 +175,37 @@ func (s *Store) readProject(ctx context.Context, name string) (*core.Project, er
 func (s *Store) readAccountState(ctx context.Context, id string) (*AccountState, error) {
 	type membership struct {
 		AccountState
-		project string
-		role    core.Role
+		project, name, hash string
+		role                core.Role
 	}
-	all, err := rows(s.reads(ctx), `SELECT a.id, a.username, a.admin, a.disabled, COALESCE(m.project_id, ''), COALESCE(m.role, '')
-		FROM account a LEFT JOIN member m ON m.account_id = a.id WHERE a.id = $1`, []any{id},
+	all, err := rows(s.reads(ctx), `SELECT a.id, a.username, a.admin, a.disabled, a.password_hash, COALESCE(m.project_id, ''), COALESCE(m.role, ''), COALESCE(p.name, '')
+		FROM account a LEFT JOIN member m ON m.account_id = a.id LEFT JOIN project p ON p.id = m.project_id WHERE a.id = $1`, []any{id},
 		func(row func(...any) error) (m membership, err error) {
-			return m, row(&m.ID, &m.Username, &m.Admin, &m.Disabled, &m.project, &m.role)
+			return m, row(&m.ID, &m.Username, &m.Admin, &m.Disabled, &m.hash, &m.project, &m.role, &m.name)
 		})
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	a := all[0].AccountState
+	a.Generation = Generation(all[0].hash)
 	a.roles = make(map[string]core.Role, len(all))
 	for _, m := range all {
 		if m.project != "" {
 			a.roles[m.project] = m.role
+			a.projects = append(a.projects, m.name)
 		}
 	}
+	slices.Sort(a.projects)
 	return &a, nil
 }
 
 func (s *Store) readRobotState(ctx context.Context, id string) (*RobotState, error) {
-	r, found, err := row(s.reads(ctx), `SELECT `+robotColumns+robotFrom+`WHERE r.id = $1`, []any{id}, scanRobot)
+	l, found, err := row(s.reads(ctx), `SELECT `+robotSecretColumns+robotFrom+`WHERE r.id = $1`, []any{id}, scanRobotLogin)
 	if err != nil || !found {
 		return nil, err
 	}
-	return &RobotState{Disabled: r.Disabled, ExpiresAt: r.ExpiresAt, Project: r.Project, Principal: r.principal()}, nil
+	return &RobotState{Disabled: l.Disabled, ExpiresAt: l.ExpiresAt, Project: l.Project, Principal: l.principal(),
+		generation: Generation(l.hash), previous: Generation(l.previous), previousUntil: l.previousUntil}, nil
 }
 
 // principal is the robot as one who asks.

@@ -86,16 +86,12 @@ func TestWarmDirectoryRunsNoSQL(t *testing.T) {
 func (d *directory) lookEverythingUp() {
 	d.t.Helper()
 	ctx := context.Background()
-	p, err := d.dir.Project(ctx, "team")
-	d.ok(err)
-	role, err := d.dir.Role(ctx, p.ID, d.alice.ID)
-	d.ok(err)
 	a, err := d.dir.Account(ctx, d.alice.ID)
 	d.ok(err)
 	r, err := d.dir.Robot(ctx, d.robot.ID)
 	d.ok(err)
-	if role != core.RoleDeveloper || a.Username != "alice" || r.Project != "team" || r.Principal.Name != "robot$team+ci" {
-		d.t.Errorf("role %q, account %+v, robot %+v", role, a, r)
+	if a.Role(d.team.ID) != core.RoleDeveloper || a.Username != "alice" || r.Project != "team" || r.Principal.Name != "robot$team+ci" {
+		d.t.Errorf("account %+v, robot %+v", a, r)
 	}
 }
 
@@ -106,8 +102,6 @@ func TestWarmDirectoryAllocatesNothing(t *testing.T) {
 	for name, f := range map[string]func(){
 		"standing of a user":  func() { d.dir.CachedStanding(d.alice, "team") },
 		"standing of a robot": func() { d.dir.CachedStanding(d.robot, "team") },
-		"project":             func() { _, _ = d.dir.Project(ctx, "team") },
-		"role":                func() { _, _ = d.dir.Role(ctx, d.team.ID, d.alice.ID) },
 		"account":             func() { _, _ = d.dir.Account(ctx, d.alice.ID) },
 		"robot":               func() { _, _ = d.dir.Robot(ctx, d.robot.ID) },
 	} {
@@ -158,7 +152,7 @@ func TestDirectoryForgetsWhatChanged(t *testing.T) {
 		if st := standing(d.alice); st.Alive {
 			t.Error("alice was disabled")
 		}
-		h.ok(h.DeleteAccount(h.admin, d.alice.ID, store.AnyRevision))
+		h.ok(h.DeleteAccount(h.admin, d.alice.ID, store.AnyRevision, false))
 		_, err = d.dir.Account(context.Background(), d.alice.ID)
 		h.refused(err, core.CodeNotFound)
 		h.ok(h.DeleteProject(h.admin, d.team, store.AnyRevision))
@@ -262,8 +256,8 @@ func TestDirectoryBesideWrites(t *testing.T) {
 			}
 			_, _, err := h.PutMember(h.admin, d.team, "alice", want, store.AnyRevision)
 			h.ok(err)
-			if role, err := d.dir.Role(context.Background(), d.team.ID, d.alice.ID); err != nil || role != want {
-				t.Errorf("after change %d the role is %q, want %q (%v)", i, role, want, err)
+			if a, err := d.dir.Account(context.Background(), d.alice.ID); err != nil || a.Role(d.team.ID) != want {
+				t.Errorf("after change %d the account is %+v, want role %q (%v)", i, a, want, err)
 			}
 		}
 		close(stop)

@@ -2,10 +2,11 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"time"
 
-	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/seal"
 )
@@ -98,27 +99,31 @@ func (s *Store) ExpireLogins(ctx context.Context) error {
 	})
 }
 
-// UpgradePasswordHash replaces the hash of a password by another one of the same password, with other costs. Nothing
-// else changes, so nobody is told; if the password was changed meanwhile nothing happens.
-func (s *Store) UpgradePasswordHash(ctx context.Context, accountID, old, hash string) error {
-	return s.write(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(`UPDATE account SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, accountID, old, hash)
+// UpgradePasswordHash replaces the hash of a password by another one of the same password, with other costs. done is
+// false, and nothing has happened, if the hash is not the old one any more.
+func (s *Store) UpgradePasswordHash(ctx context.Context, accountID, old, hash string) (done bool, err error) {
+	err = s.write(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(`UPDATE account SET password_hash = $3 WHERE id = $1 AND password_hash = $2`, accountID, old, hash)
+		if done = n > 0; done {
+			tx.Changed(ChangeAccount, accountID) // its generation is another one
+		}
 		return err
 	})
+	return done && err == nil, err
+}
+
+// Generation names a password or secret by what is stored of it, and gives nothing of it away: a registry token holds
+// the one it was got with, and ends with it. "" for "".
+func Generation(hash string) string {
+	if hash == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(hash))
+	return hex.EncodeToString(sum[:4])
 }
 
 // RobotBySecret finds the robot that a secret belongs to or, before its last rotation, belonged to: RobotLogin.Matches
 // says whether it is still valid. CodeNotFound if there is none.
 func (s *Store) RobotBySecret(ctx context.Context, secret string) (*RobotLogin, error) {
-	hash := seal.HashToken(secret)
-	var name [2]string
-	_, found, err := row(s.reads(ctx), `SELECT p.name, r.name`+robotFrom+`WHERE r.secret_hash = $1 OR r.previous_hash <> '' AND r.previous_hash = $1`, []any{hash},
-		func(row func(...any) error) (struct{}, error) { return struct{}{}, row(&name[0], &name[1]) })
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		return nil, core.Errorf(core.CodeNotFound, "there is no such robot")
-	}
-	return s.RobotByName(ctx, name[0], name[1])
+	return s.robotLogin(ctx, `WHERE r.secret_hash = $1 OR r.previous_hash <> '' AND r.previous_hash = $1`, seal.HashToken(secret))
 }

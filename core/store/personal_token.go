@@ -144,7 +144,7 @@ func (s *Store) PersonalTokens(ctx context.Context, accountID, after string, n i
 	return page(s.reads(ctx), &st, n, scanPersonalToken)
 }
 
-// DeletePersonalToken removes a token of an account; it is refused everywhere within a second.
+// DeletePersonalToken removes a token of an account. It is refused at once, and within a second by other processes.
 func (s *Store) DeletePersonalToken(ctx context.Context, accountID, id string) error {
 	return s.write(ctx, func(tx *db.Tx) error {
 		var name string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -52,15 +53,38 @@ func row[T any](q querier, query string, args []any, scan func(row func(dest ...
 	return all[0], true, nil
 }
 
+// errEnough ends the reading of a page.
+var errEnough = errors.New("enough rows")
+
 // page reads at most n rows of a statement that ends before its LIMIT; more says that there are further ones.
 func page[T any](q querier, st *statement, n int, scan func(row func(dest ...any) error) (T, error)) (out []T, more bool, err error) {
 	n = pageSize(n)
-	st.add(" LIMIT ?", n+1)
-	out, err = rows(q, st.text.String(), st.args, scan)
+	st.add(" LIMIT " + limit(n+1))
+	read := 0
+	out, err = rows(q, st.text.String(), st.args, func(row func(dest ...any) error) (v T, err error) {
+		if read++; read > n+1 {
+			return v, errEnough
+		}
+		return scan(row)
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	if len(out) > n {
 		return out[:n], true, err
 	}
 	return out, false, err
+}
+
+// limit is the LIMIT for n rows: one of a few texts that allow for as many or more, because SQLite plans a statement anew
+// for each value of a parameter there, which takes longer than to read the page.
+func limit(n int) string {
+	for _, most := range []int{11, defaultPage + 1, 101} {
+		if n <= most {
+			return strconv.Itoa(most)
+		}
+	}
+	return strconv.Itoa(maxPage + 1)
 }
 
 func pageSize(n int) int {

@@ -52,10 +52,18 @@ type NewRobot struct {
 
 // RobotPatch names what UpdateRobot changes; nil leaves a field as it is.
 type RobotPatch struct {
-	Description *string        `json:"description,omitempty"`
-	Permissions *[]core.Grant  `json:"permissions,omitempty"`
-	Disabled    *bool          `json:"disabled,omitempty"`
-	Life        *time.Duration `json:"life,omitempty"` // from now on
+	Description *string
+	Permissions *[]core.Grant
+	Disabled    *bool
+	Life        *time.Duration // from now on
+}
+
+// robotAudit is what the audit trail says of a robot that was made or changed: the fields that were given.
+type robotAudit struct {
+	Description *string       `json:"description,omitempty"`
+	Permissions *[]core.Grant `json:"permissions,omitempty"`
+	Disabled    *bool         `json:"disabled,omitempty"`
+	ExpiresAt   *time.Time    `json:"expires_at,omitempty"`
 }
 
 // Limits of robots.
@@ -84,6 +92,17 @@ func scanRobot(row func(...any) error) (*Robot, error) {
 	var err error
 	r.Permissions, err = parseGrants(permissions)
 	return &r, err
+}
+
+func scanRobotLogin(row func(...any) error) (*RobotLogin, error) {
+	var l RobotLogin
+	var until *int64
+	r, err := scanRobot(func(dest ...any) error { return row(append(dest, &l.hash, &l.previous, &until)...) })
+	if err != nil {
+		return nil, err
+	}
+	l.Robot, l.previousUntil = *r, micros(until)
+	return &l, nil
 }
 
 func noRobot(p *core.Project) *core.Error {
@@ -145,7 +164,7 @@ func insertRobot(tx *db.Tx, p *core.Project, r *Robot, hash string) error {
 	if err := exactly(c, err, core.Errorf(core.CodeConflict, "there is a robot %q in project %s already: choose another name", r.Name, p.Name)); err != nil {
 		return err
 	}
-	return Audit(tx, "robot.create", p.ID, r.Username(), detail(RobotPatch{Permissions: &r.Permissions}))
+	return Audit(tx, "robot.create", p.ID, r.Username(), detail(robotAudit{Permissions: &r.Permissions, ExpiresAt: &r.ExpiresAt}))
 }
 
 // Robot returns a robot of a project. CodeNotFound if that project has none with this id.
@@ -171,17 +190,11 @@ func (s *Store) Robots(ctx context.Context, p *core.Project, after string, n int
 
 // RobotByName finds a robot for logging in, also one that is disabled or has expired. CodeNotFound if there is none.
 func (s *Store) RobotByName(ctx context.Context, project, name string) (*RobotLogin, error) {
-	l, found, err := row(s.reads(ctx), `SELECT `+robotSecretColumns+robotFrom+`WHERE p.name = $1 AND r.name = $2`, []any{project, name},
-		func(row func(...any) error) (*RobotLogin, error) {
-			var l RobotLogin
-			var until *int64
-			r, err := scanRobot(func(dest ...any) error { return row(append(dest, &l.hash, &l.previous, &until)...) })
-			if err != nil {
-				return nil, err
-			}
-			l.Robot, l.previousUntil = *r, micros(until)
-			return &l, nil
-		})
+	return s.robotLogin(ctx, `WHERE p.name = $1 AND r.name = $2`, project, name)
+}
+
+func (s *Store) robotLogin(ctx context.Context, where string, args ...any) (*RobotLogin, error) {
+	l, found, err := row(s.reads(ctx), `SELECT `+robotSecretColumns+robotFrom+where, args, scanRobotLogin)
 	if err == nil && !found {
 		err = core.Errorf(core.CodeNotFound, "there is no such robot")
 	}
@@ -227,7 +240,11 @@ func updateRobot(tx *db.Tx, p *core.Project, r *Robot, patch RobotPatch) error {
 	}
 	r.Revision++
 	tx.Changed(ChangeRobot, r.ID)
-	return Audit(tx, "robot.update", p.ID, r.Username(), detail(patch))
+	said := robotAudit{Description: patch.Description, Permissions: patch.Permissions, Disabled: patch.Disabled}
+	if patch.Life != nil {
+		said.ExpiresAt = &r.ExpiresAt
+	}
+	return Audit(tx, "robot.update", p.ID, r.Username(), detail(said))
 }
 
 // RotateRobot gives a robot a new secret, which is not to be had again. The old one stays valid for overlap; the one

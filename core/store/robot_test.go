@@ -99,3 +99,29 @@ func robotOfAnother(h *hub, p *core.Project, r *store.Robot) {
 		h.t.Fatalf("another project lists it: %+v", all)
 	}
 }
+
+// The trail says until when a robot lives, in words that people read.
+func TestRobotAudit(t *testing.T) {
+	eachHub(t, func(h *hub) {
+		p := h.project(h.admin, "team", core.Private)
+		r, _, err := h.CreateRobot(h.admin, p, store.NewRobot{Name: "ci", Permissions: []core.Grant{{Repository: "**", Actions: []core.Action{core.ActionPull}}}})
+		h.ok(err)
+		life := time.Hour
+		changed, err := h.UpdateRobot(h.admin, p, r.ID, store.RobotPatch{Life: &life}, store.AnyRevision)
+		h.ok(err)
+		_, err = h.UpdateRobot(h.admin, p, r.ID, store.RobotPatch{Disabled: ptr(true)}, store.AnyRevision)
+		h.ok(err)
+		entries, _, err := h.AuditEntries(h.admin, store.AuditQuery{Action: "robot.*"})
+		h.ok(err)
+		want := []string{`{"disabled":true}`, `{"expires_at":"` + changed.ExpiresAt.Format(time.RFC3339Nano) + `"}`,
+			`{"permissions":[{"repository":"**","actions":["pull"]}],"expires_at":"` + r.ExpiresAt.Format(time.RFC3339Nano) + `"}`}
+		for i, e := range entries {
+			if i >= len(want) || e.Detail != want[i] {
+				t.Errorf("%s: %s", e.Action, e.Detail)
+			}
+		}
+		if len(entries) != len(want) {
+			t.Errorf("%d entries", len(entries))
+		}
+	})
+}

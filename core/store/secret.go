@@ -12,9 +12,6 @@ import (
 	"github.com/hallmarkhub/hallmark/core/seal"
 )
 
-// ChangeSecret is the kind of db.Change of a key of the hub. The key is its purpose.
-const ChangeSecret = "secret"
-
 // Secret is one of the hub's own keys. Value never goes into a log, an error or an answer.
 type Secret struct {
 	ID        string
@@ -37,10 +34,7 @@ func (s *Store) Secrets(ctx context.Context, k *seal.Keyring, purpose string) ([
 		if err := scan(&sec.ID, &sealed, &created, &retire); err != nil {
 			return err
 		}
-		sec.CreatedAt = db.Time(created)
-		if retire != nil {
-			sec.RetireAt = db.Time(*retire)
-		}
+		sec.CreatedAt, sec.RetireAt = db.Time(created), micros(retire)
 		var err error
 		if sec.Value, err = box.Open(sealed, secretPlace(sec.ID)); err != nil {
 			return fmt.Errorf("key %s of purpose %s: %w", sec.ID, purpose, err)

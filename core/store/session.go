@@ -39,9 +39,9 @@ func scanSession(row func(...any) error) (*Session, error) {
 
 func noSession() *core.Error { return core.Errorf(core.CodeNotFound, "there is no such session") }
 
-// CreateSession makes a session that was verified now and lives for at most life, and ends the one whose cookie had
-// the hash replaces ("" for none), so that an id from before a log-in is worth nothing after it.
-func (s *Store) CreateSession(ctx context.Context, accountID, tokenHash, replaces, userAgent string, life time.Duration) (*Session, error) {
+// CreateSession makes a session that was verified now, against passwordHash, and lives for at most life, and ends the one
+// whose cookie had the hash replaces ("" for none), so that an id from before a log-in is worth nothing after it.
+func (s *Store) CreateSession(ctx context.Context, accountID, passwordHash, tokenHash, replaces, userAgent string, life time.Duration) (*Session, error) {
 	v := &Session{ID: NewID(), AccountID: accountID, IP: core.OriginFrom(ctx).IP, UserAgent: cutLine(userAgent, maxUserAgent)}
 	err := s.write(ctx, func(tx *db.Tx) error {
 		now := tx.Now()
@@ -51,11 +51,11 @@ func (s *Store) CreateSession(ctx context.Context, accountID, tokenHash, replace
 				return err
 			}
 		}
-		// The account may have been removed since its password was checked.
-		n, err := tx.Exec(`INSERT INTO session (`+sessionColumns+`, token_hash)
-			SELECT $1, id, $3, $3, $3, $4, $5, $6, $7 FROM account WHERE id = $2 AND NOT disabled`,
-			v.ID, accountID, now, v.ExpiresAt.UnixMicro(), v.IP, v.UserAgent, tokenHash)
-		if err := exactly(n, err, core.Errorf(core.CodeUnauthenticated, "this account cannot log in any more")); err != nil {
+		if err := lockAccount(tx, accountID, passwordHash); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`INSERT INTO session (`+sessionColumns+`, token_hash) VALUES ($1, $2, $3, $3, $3, $4, $5, $6, $7)`,
+			v.ID, accountID, now, v.ExpiresAt.UnixMicro(), v.IP, v.UserAgent, tokenHash); err != nil {
 			return err
 		}
 		tx.Changed(ChangeAccount, accountID)
@@ -65,6 +65,13 @@ func (s *Store) CreateSession(ctx context.Context, accountID, tokenHash, replace
 		return nil, err
 	}
 	return v, nil
+}
+
+// lockAccount makes sure that the account may log in and still has the password that was checked. It is a write, so that
+// whoever changes the password or disables the account at the same time waits, and then finds the session to end it.
+func lockAccount(tx *db.Tx, id, passwordHash string) error {
+	n, err := tx.Exec(`UPDATE account SET updated_at = updated_at WHERE id = $1 AND NOT disabled AND password_hash = $2`, id, passwordHash)
+	return exactly(n, err, core.Errorf(core.CodeUnauthenticated, "the password was changed meanwhile, or the account cannot log in any more: log in again"))
 }
 
 func deleteReplaced(tx *db.Tx, hash string) error {
@@ -137,10 +144,10 @@ func (s *Store) DeleteSession(ctx context.Context, accountID, id string) error {
 	})
 }
 
-// DeleteSessions ends all sessions of an account but one ("" for none).
-func (s *Store) DeleteSessions(ctx context.Context, accountID, except string) error {
+// DeleteSessions ends all sessions of an account.
+func (s *Store) DeleteSessions(ctx context.Context, accountID string) error {
 	return s.write(ctx, func(tx *db.Tx) error {
-		n, err := tx.Exec(`DELETE FROM session WHERE account_id = $1 AND id <> $2`, accountID, except)
+		n, err := endSessions(tx, accountID)
 		if err != nil || n == 0 {
 			return err
 		}

@@ -25,6 +25,12 @@ func (d *Directory) CachedStanding(p *core.Principal, project string) (st Standi
 	if st.Project, ok = d.projects.peek(project); !ok {
 		return Standing{}, false
 	}
+	ok = d.cachedSelf(p, &st)
+	return st, ok
+}
+
+// cachedSelf adds to the standing in a project, or in none, what the principal is, if that is in memory.
+func (d *Directory) cachedSelf(p *core.Principal, st *Standing) (ok bool) {
 	switch p.Kind {
 	case core.KindUser:
 		var a *AccountState
@@ -38,8 +44,19 @@ func (d *Directory) CachedStanding(p *core.Principal, project string) (st Standi
 		}
 	default:
 		st.other(p)
+		ok = true
 	}
-	return st, ok
+	return ok
+}
+
+// Self is the standing of a principal in no project: whether it is alive, and what it is everywhere. That it is not alive
+// is never from memory.
+func (d *Directory) Self(ctx context.Context, p *core.Principal) (st Standing, err error) {
+	if d.cachedSelf(p, &st) && st.Alive {
+		return st, nil
+	}
+	nowhere := func(context.Context, string) (*core.Project, error) { return nil, nil }
+	return d.standing(ctx, p, "", nowhere, d.accounts.ask, d.robots.ask)
 }
 
 // Standing answers from the database, and so may be the ground for a refusal. What was not in memory is afterwards. The

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,11 +30,13 @@ func (s *Store) Now() time.Time { return s.db.Now() }
 // NewID makes an id for a row: UUIDv7, so that ids of one process are in order of time.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// Kinds of db.Change that the domain publishes. The key is the id of the row unless said otherwise.
+// Kinds of db.Change that this room publishes; others add their own (registry/local). The key is the id of the row unless
+// said otherwise.
 const (
 	ChangeAccount = "account" // also when its tokens, sessions or memberships changed
 	ChangeProject = "project" // key: the name; also when members changed
 	ChangeRobot   = "robot"
+	ChangeSecret  = "secret" // a key of the hub; key: its purpose
 )
 
 // write runs f in a transaction.
@@ -40,9 +44,16 @@ func (s *Store) write(ctx context.Context, f func(tx *db.Tx) error) error {
 	return told(s.db.Write(ctx, f))
 }
 
-// Audit writes an audit row in the transaction of the change it tells of. projectID is "" for changes of the hub.
+// errNobody is a mistake of whoever wrote the code, and no refusal: even the hub's own work has a principal (core.System).
+var errNobody = errors.New("a change by nobody: its context carries no principal")
+
+// Audit writes an audit row in the transaction of the change it tells of. projectID is "" for changes of the hub. A trail
+// that does not say who is none: without a principal the change is not made.
 func Audit(tx *db.Tx, action, projectID, object, detail string) error {
 	p, o := core.PrincipalFrom(tx.Context()), core.OriginFrom(tx.Context())
+	if p.Kind == "" {
+		return fmt.Errorf("%s: %w", action, errNobody)
+	}
 	var project any
 	if projectID != "" {
 		project = projectID

@@ -2,5 +2,5 @@
 // jobservice.Spec that cmd registers.
 //
 // It may import core, core/db, core/store, jobservice, registry and registry/blob. To add a kind: a file here, a line in
-// cmd/hallmark/wire.go, and a test that runs it twice. Read verify_blob.go first.
+// cmd/hallmark/wire.go, and a test that runs it twice. Read sweep_uploads.go first.
 package work

@@ -10,31 +10,28 @@ import (
 	"github.com/hallmarkhub/hallmark/jobservice"
 )
 
-// KindPurge removes rows that are kept for a time only: sessions, failed log-ins, answers to idempotent requests,
-// finished jobs and old entries of the audit trail. No payload; once a day.
+// KindPurge removes rows that are kept for a time only: answers to idempotent requests, finished jobs, the pulls of single
+// days and old entries of the audit trail. No payload; once a day. Sessions and failed log-ins end sooner: see core/auth.
 const KindPurge = "purge"
 
 // PurgeOptions say how long rows are kept; zero values are the defaults.
 type PurgeOptions struct {
-	SessionIdle time.Duration // sessions that were not used for so long; 0 leaves them to their own end
-	Jobs        time.Duration // since a job has ended; 30 days
-	Audit       time.Duration // since the entry was written; 365 days
+	Jobs  time.Duration // since a job has ended; 30 days
+	Pulls time.Duration // since the day of the pulls; 90 days. The sums of all days stay
+	Audit time.Duration // since the entry was written; 365 days
 }
 
 // purgeBatch is how many rows one transaction removes, so that it keeps no request waiting.
 const purgeBatch = 1000
 
-// never is longer than any session.
-const never = 100 * 365 * 24 * time.Hour
-
 // Purge runs jobs of KindPurge. What it removed is gone when it fails midway, and the next try goes on there. That
 // entries of the audit trail were removed is itself an entry.
 func Purge(s *store.Store, opt PurgeOptions) jobservice.Spec {
-	if opt.SessionIdle == 0 {
-		opt.SessionIdle = never
-	}
 	if opt.Jobs == 0 {
 		opt.Jobs = 30 * 24 * time.Hour
+	}
+	if opt.Pulls == 0 {
+		opt.Pulls = 90 * 24 * time.Hour
 	}
 	if opt.Audit == 0 {
 		opt.Audit = 365 * 24 * time.Hour
@@ -45,19 +42,17 @@ func Purge(s *store.Store, opt PurgeOptions) jobservice.Spec {
 }
 
 func purge(ctx context.Context, t *jobservice.Task, s *store.Store, opt PurgeOptions) error {
-	for _, step := range []func() error{
-		func() error { return s.ExpireSessions(ctx, opt.SessionIdle) },
-		func() error { return s.ExpireLogins(ctx) },
-		func() error { return s.ExpireAnswers(ctx) },
-	} {
-		if err := step(); err != nil {
-			return err
-		}
+	if err := s.ExpireAnswers(ctx); err != nil {
+		return err
 	}
 	jobs, err := inBatches(ctx, t, func(tx *db.Tx) (int64, error) {
 		return tx.Exec(`DELETE FROM job WHERE id IN (SELECT id FROM job WHERE finished_at < $1 LIMIT $2)`,
 			tx.Now()-opt.Jobs.Microseconds(), purgeBatch)
 	})
+	if err != nil {
+		return err
+	}
+	pulls, err := purgePulls(ctx, t, store.Day(s.Now().Add(-opt.Pulls)))
 	if err != nil {
 		return err
 	}
@@ -72,9 +67,34 @@ func purge(ctx context.Context, t *jobservice.Task, s *store.Store, opt PurgeOpt
 	if err != nil {
 		return err
 	}
-	t.Progress(100, fmt.Sprintf("%d jobs and %d entries of the audit trail removed", jobs, entries))
+	t.Progress(100, fmt.Sprintf("%d jobs, %d records of pulls and %d entries of the audit trail removed", jobs, pulls, entries))
 	return nil
 }
+
+// purgePulls removes the pulls of days before one, and those of repositories that are not there any more.
+func purgePulls(ctx context.Context, t *jobservice.Task, day int64) (int64, error) {
+	old, err := inBatches(ctx, t, func(tx *db.Tx) (int64, error) {
+		return tx.Exec(`DELETE FROM pull WHERE `+pullKey+` IN (SELECT repository_id, digest, tag, principal, day FROM pull
+			WHERE day < $1 LIMIT $2)`, day, purgeBatch)
+	})
+	if err != nil {
+		return old, err
+	}
+	gone, err := inBatches(ctx, t, func(tx *db.Tx) (int64, error) {
+		return tx.Exec(`WITH RECURSIVE `+pulledRepositories+`
+			DELETE FROM pull WHERE `+pullKey+` IN (SELECT repository_id, digest, tag, principal, day FROM pull
+				WHERE repository_id IN (SELECT id FROM pulled WHERE NOT EXISTS (SELECT 1 FROM repository r WHERE r.id = pulled.id))
+				LIMIT $1)`, purgeBatch)
+	})
+	return old + gone, err
+}
+
+const (
+	pullKey = `(repository_id, digest, tag, principal, day)`
+	// pulledRepositories goes from one id to the next in the index of the key: there are few, and millions of rows.
+	pulledRepositories = `pulled (id) AS (SELECT MIN(repository_id) FROM pull
+		UNION ALL SELECT (SELECT MIN(p.repository_id) FROM pull p WHERE p.repository_id > pulled.id) FROM pulled WHERE pulled.id IS NOT NULL)`
+)
 
 // removeAudit removes a batch of the oldest entries. Ids are in order of time, so the oldest are the first, and the
 // first that is young enough is the end.

@@ -1,16 +1,12 @@
 package work_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
-	"strings"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/opencontainers/go-digest"
 
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/db/dbtest"
@@ -19,7 +15,6 @@ import (
 	"github.com/hallmarkhub/hallmark/jobservice/queue/memory"
 	"github.com/hallmarkhub/hallmark/jobservice/work"
 	"github.com/hallmarkhub/hallmark/migrations"
-	blobmemory "github.com/hallmarkhub/hallmark/registry/blob/memory"
 )
 
 const limit = 20 * time.Second
@@ -110,79 +105,6 @@ func TestSweepUploads(t *testing.T) {
 	})
 }
 
-// put stores data, says in its row that it is that of d, and returns its key.
-func (h *hub) put(s *blobmemory.Store, data []byte, d digest.Digest, size int) string {
-	h.t.Helper()
-	w, err := s.Create(h.t.Context(), store.NewID())
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	defer w.Close()
-	if _, err := w.Write(data); err != nil {
-		h.t.Fatal(err)
-	}
-	key, err := w.Commit(h.t.Context(), d)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.exec(`INSERT INTO blob (digest, key, size, created_at, leased_until) VALUES ($1, $2, $3, 0, 0)`, d.String(), key, size)
-	return key
-}
-
-func TestVerifyBlob(t *testing.T) {
-	each(t, func(h *hub) {
-		blobs := blobmemory.New(blobmemory.Options{})
-		var logged bytes.Buffer
-		spec := work.VerifyBlob(h.db, blobs, slog.New(slog.NewTextHandler(&logged, nil)))
-		data := bytes.Repeat([]byte("hallmark"), 100_000)
-		n := len(data)
-		flipped := bytes.Clone(data)
-		flipped[n/2] ^= 1
-
-		good, good512 := digest.FromBytes(data), digest.SHA512.FromBytes(data)
-		empty, bad, short, missing := digest.FromString(""), digest.FromString("bad"), digest.FromString("short"), digest.FromString("missing")
-		h.put(blobs, data, good, n)
-		h.put(blobs, data, good512, n)
-		h.put(blobs, nil, empty, 0)
-		h.put(blobs, flipped, bad, n)
-		h.put(blobs, []byte("short"), short, 6)
-		if err := blobs.Delete(h.t.Context(), h.put(blobs, data, missing, n)); err != nil {
-			h.t.Fatal(err)
-		}
-		for _, c := range []struct {
-			digest string
-			state  jobservice.State
-			says   string
-		}{
-			{good.String(), jobservice.Done, ""},
-			{good512.String(), jobservice.Done, ""},
-			{empty.String(), jobservice.Done, ""},
-			{digest.FromString("removed").String(), jobservice.Done, ""},
-			{bad.String(), jobservice.Failed, "not those of its digest"},
-			{short.String(), jobservice.Failed, "5 bytes"},
-			{missing.String(), jobservice.Failed, "missing"},
-			{"sha256:x", jobservice.Failed, "not a digest"},
-			{"", jobservice.Failed, "not a digest"},
-		} {
-			s := h.run(work.KindVerifyBlob, spec, work.VerifyBlobPayload{Digest: c.digest})
-			if s.State != c.state || !strings.Contains(s.Error, c.says) || (c.says == "") != (s.Error == "") {
-				h.t.Errorf("%s: %+v", c.digest, s)
-			}
-			if damaged := h.count(`SELECT count(*) FROM audit WHERE action = 'blob.corrupt' AND object = $1`, c.digest); (damaged == 1) !=
-				(c.state == jobservice.Failed && strings.Contains(c.digest, ":") && len(c.digest) > 20) {
-				h.t.Errorf("%s: %d entries in the audit trail", c.digest, damaged)
-			}
-		}
-		if !strings.Contains(logged.String(), bad.String()) {
-			h.t.Error("damage is not in the log")
-		}
-		s := h.run(work.KindVerifyBlob, spec, struct{ Other string }{"x"})
-		if s.State != jobservice.Failed {
-			h.t.Errorf("another payload: %+v", s)
-		}
-	})
-}
-
 func TestPurge(t *testing.T) {
 	each(t, func(h *hub) {
 		now := h.db.Micros()
@@ -209,14 +131,9 @@ func TestPurge(t *testing.T) {
 		audit("00000000-0000-7000-8000-000000000001", now-366*day)
 		audit("00000000-0000-7000-8000-000000000002", now-366*day)
 		audit(store.NewID(), now-364*day)
-		h.exec(`INSERT INTO account (id, username, password_hash, created_at, updated_at) VALUES ('a', 'a', '', 0, 0)`)
-		for id, expires := range map[string]int64{"over": now - 1, "open": now + day} {
-			h.exec(`INSERT INTO session (id, token_hash, account_id, created_at, last_used_at, verified_at, expires_at, ip, user_agent)
-				VALUES ($1, $1, 'a', 0, $2, 0, $3, '', '')`, id, now, expires)
-		}
+		pulls(h)
 		for key, at := range map[string]int64{"over": now - 2*day, "open": now} {
 			h.exec(`INSERT INTO idempotency (actor, key, request_hash, status, created_at) VALUES ('a', $1, '', 200, $2)`, key, at)
-			h.exec(`INSERT INTO login_failure (subject, failures, first_at, last_at, blocked_until) VALUES ($1, 1, 0, $2, 0)`, key, at-30*day*(now-at)/day)
 		}
 		spec := work.Purge(store.New(h.db), work.PurgeOptions{})
 		for range 2 { // again removes nothing more
@@ -227,10 +144,17 @@ func TestPurge(t *testing.T) {
 			if n := h.count(`SELECT count(*) FROM job WHERE kind = 'other'`); n != 2 {
 				h.t.Errorf("%d jobs left", n)
 			}
-			for _, table := range []string{"session", "idempotency", "login_failure"} {
-				if n := h.count(`SELECT count(*) FROM ` + table); n != 1 {
-					h.t.Errorf("%d rows left in %s", n, table)
-				}
+			if n := h.count(`SELECT count(*) FROM idempotency`); n != 1 {
+				h.t.Errorf("%d answers left", n)
+			}
+			if n := h.count(`SELECT count(*) FROM pull WHERE repository_id = 'there' AND tag IN ('today', 'at the limit')`); n != 2 {
+				h.t.Errorf("%d rows of pulls left of those that are young enough", n)
+			}
+			if n := h.count(`SELECT count(*) FROM pull`); n != 2 {
+				h.t.Errorf("%d rows of pulls left", n)
+			}
+			if n := h.count(`SELECT pulls FROM pull_total`); n != 2600 {
+				h.t.Errorf("the sum of all days is %d", n)
 			}
 			if n := h.count(`SELECT count(*) FROM audit WHERE action = 'x'`); n != 1 {
 				h.t.Errorf("%d entries left in the audit trail", n)
@@ -239,5 +163,31 @@ func TestPurge(t *testing.T) {
 				h.t.Errorf("%d entries about the purge", n)
 			}
 		}
+	})
+}
+
+// pulls leaves pulls of today, of the oldest day that is kept and of more rows than one batch before it, and some of a
+// repository that has gone.
+func pulls(h *hub) {
+	h.t.Helper()
+	h.exec(`INSERT INTO project (id, name, visibility, baseline, created_at, updated_at) VALUES ('p', 'p', 'public', 'off', 0, 0)`)
+	h.exec(`INSERT INTO repository (id, project_id, name, created_at, updated_at) VALUES ('there', 'p', 'p/there', 0, 0)`)
+	h.exec(`INSERT INTO pull_total (repository_id, digest, pulls, last_at) VALUES ('there', 'd', 2600, 0)`)
+	today := store.Day(h.db.Now())
+	h.write(func(tx *db.Tx) (err error) {
+		pull := func(repository, tag string, day int64) {
+			_, e := tx.Exec(`INSERT INTO pull (repository_id, digest, tag, principal, day, pulls, last_at) VALUES ($1, 'd', $2, '', $3, 1, 0)`,
+				repository, tag, day)
+			err = errors.Join(err, e)
+		}
+		pull("there", "today", today)
+		pull("there", "at the limit", today-90)
+		pull("there", "past it", today-91)
+		for i := range 1200 {
+			pull("there", "old", int64(i))
+			pull("gone", strconv.Itoa(i), today)
+		}
+		pull("zone", "another that has gone", today)
+		return err
 	})
 }

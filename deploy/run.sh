@@ -6,14 +6,17 @@ say() { printf '%s\n' "$*"; }
 stop() { say "$*" >&2; exit 1; }
 
 listen=${HALLMARK_LISTEN:-127.0.0.1:8080}
-data=${HALLMARK_DATA:-./data}
+host=${listen%:*}
+host=${host#[} host=${host%]}
+case $host in '' | 0.0.0.0 | ::) host=127.0.0.1 ;; esac
 
 command -v go >/dev/null || stop "Go 1.26 is needed and not found: see https://go.dev/doc/install"
 have=$(go env GOVERSION)
 [[ $(printf '%s\n' go1.26 "$have" | sort -V | head -n1) == go1.26 ]] || stop "Go 1.26 is needed; this is $have"
 free=$(df -Pk . | awk 'NR==2 {print int($4/1024)}')
 [ "$free" -ge 2048 ] || stop "2 GiB of disk are needed to build; $free MiB are free here"
-if (exec 3<>"/dev/tcp/${listen%:*}/${listen##*:}") 2>/dev/null; then
+# Said before the build. Where a file has the address, the hub itself says so after it.
+if [ -z "${HALLMARK_LISTEN_FILE:-}${HALLMARK_CONFIG_FILE:-}" ] && (exec 3<>"/dev/tcp/$host/${listen##*:}") 2>/dev/null; then
 	stop "$listen is in use by another program: end that, or choose another address: HALLMARK_LISTEN=127.0.0.1:8090 make run"
 fi
 
@@ -31,4 +34,4 @@ while kill -0 "$build" 2>/dev/null; do
 done
 wait "$build" || stop "The build failed; the lines above say why. If a download hangs, check HTTPS_PROXY and GOPROXY."
 say "Built in $((SECONDS - began)) s."
-HALLMARK_LISTEN=$listen HALLMARK_DATA=$data exec bin/hallmark serve
+exec bin/hallmark serve

@@ -13,6 +13,7 @@ import (
 )
 
 func (c *cli) deleteCommand() *cobra.Command {
+	var leaveOwnerless bool
 	cmd := &cobra.Command{
 		Use: "delete KIND NAME", Short: "Remove something", Args: args(cobra.ExactArgs(2)),
 		Long:    "Removes one thing. An artifact is named by its digest, and goes with every tag of it.",
@@ -32,17 +33,21 @@ func (c *cli) deleteCommand() *cobra.Command {
 			if t.item == "" {
 				return usagef("name the %s; a whole list is not deleted at once", k.name)
 			}
-			return c.delete(ctx, cl, t, given[1])
+			if leaveOwnerless && t.name != "user" {
+				return usagef("--leave-ownerless is for deleting a user")
+			}
+			return c.delete(ctx, cl, t, given[1], leaveOwnerless)
 		}),
 		ValidArgsFunction: c.completeNames,
 	}
 	c.addProject(cmd)
+	cmd.Flags().BoolVar(&leaveOwnerless, "leave-ownerless", false, "delete a user even if projects are left without an owner")
 	return cmd
 }
 
 // delete removes what is there now. What has an ETag is read first, so that what somebody else just changed is not removed
 // unseen between the two requests.
-func (c *cli) delete(ctx context.Context, cl *client.Client, t target, typed string) error {
+func (c *cli) delete(ctx context.Context, cl *client.Client, t target, typed string, leaveOwnerless bool) error {
 	if t.in == inRepository && t.name == "artifact" && !strings.Contains(t.item, ":") {
 		return usagef("name the artifact by its digest, since all its tags go too; for the tag alone: hallmark delete tag %s", typed)
 	}
@@ -57,6 +62,9 @@ func (c *cli) delete(ctx context.Context, cl *client.Client, t target, typed str
 			return err
 		}
 		tag = now.ETag()
+	}
+	if leaveOwnerless {
+		path += "?leave_ownerless=true"
 	}
 	if _, err := cl.Call(ctx, http.MethodDelete, path, nil, tag); err != nil {
 		return err

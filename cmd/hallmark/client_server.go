@@ -140,7 +140,7 @@ func (s *operatorCommands) userList() *cobra.Command {
 
 func (s *operatorCommands) keysRotate() *cobra.Command {
 	return &cobra.Command{Use: "rotate", Short: "Make a new key for signing registry tokens", Args: args(cobra.NoArgs),
-		Long: "New tokens are signed with it at once. Those that are out stay valid until they expire, five minutes at most.",
+		Long: "New tokens are signed with it at once. Those that are out stay valid until they expire (limits.token_life).",
 		RunE: s.with(func(ctx context.Context, cl *client.Client, _ []string) error {
 			if _, err := cl.Call(ctx, http.MethodPost, "/keys/rotate", nil, ""); err != nil {
 				return err

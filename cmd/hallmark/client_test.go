@@ -193,7 +193,14 @@ func TestClientNouns(t *testing.T) {
 	if _, _, err := s.run("", "get", "user", "nobody"); client.Code(err) != "not_found" || exitCode(err) != 1 {
 		t.Error(err)
 	}
-	for _, line := range []string{"delete robot team/ci", "delete label team/checked", "delete member team/bob", "delete token laptop", "delete project team", "delete user bob"} {
+	s.fails(2, "is for deleting a user", "delete", "member", "team/bob", "--leave-ownerless")
+	s.must(password+"\n", "create", "user", "carol")
+	s.must("", "create", "project", "carols")
+	s.must("", "create", "member", "carol", "--project", "carols", "--role", "owner")
+	s.must("", "delete", "member", "carols/admin")
+	s.fails(1, "leave_ownerless", "delete", "user", "carol")
+	for _, line := range []string{"delete user carol --leave-ownerless",
+		"delete robot team/ci", "delete label team/checked", "delete member team/bob", "delete token laptop", "delete project team", "delete user bob"} {
 		if out := s.must("", strings.Fields(line)...); !strings.HasSuffix(out, " deleted\n") {
 			t.Error(out)
 		}

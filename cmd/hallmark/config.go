@@ -1,11 +1,13 @@
 package main
 
 import (
-	"encoding/base64"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -72,40 +74,65 @@ func (c *Config) fromFile(file string, known map[string]setting) error {
 	if err != nil {
 		return usagef("the configuration file cannot be read: %w", err)
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(b, &root); err != nil {
+	var root, second yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	switch err := dec.Decode(&root); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
 		return usagef("the configuration file %s is not YAML: %w", file, err)
 	}
-	if len(root.Content) == 0 {
-		return nil
+	switch err := dec.Decode(&second); {
+	case err == nil:
+		return usagef("%s, line %d: a second document begins here; put all settings into the first", file, second.Line)
+	case !errors.Is(err, io.EOF):
+		return usagef("the configuration file %s is not YAML: %w", file, err)
 	}
-	return c.fromNode(file, "", root.Content[0], known)
+	f := &configFile{Config: c, name: file, known: known, seen: map[string]int{}}
+	return f.mapping("", root.Content[0])
 }
 
-// fromNode walks a mapping; nested keys are joined by dots.
-func (c *Config) fromNode(file, prefix string, n *yaml.Node, known map[string]setting) error {
+// configFile is a file that is being read.
+type configFile struct {
+	*Config
+	name  string
+	known map[string]setting
+	seen  map[string]int // key -> line
+}
+
+// mapping walks a mapping; nested keys are joined by dots.
+func (f *configFile) mapping(prefix string, n *yaml.Node) error {
 	if n.Kind != yaml.MappingNode {
-		return usagef("%s, line %d: expected keys with values", file, n.Line)
+		return usagef("%s, line %d: expected keys with values", f.name, n.Line)
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		k, v := n.Content[i], n.Content[i+1]
-		key := prefix + k.Value
-		switch _, ok := known[key]; {
-		case ok && v.Kind == yaml.ScalarNode:
-			c.values[key] = value{v.Value, fmt.Sprintf("%s, line %d", file, v.Line)}
-		case ok && v.Kind == yaml.SequenceNode:
-			var parts []string
-			for _, e := range v.Content {
-				parts = append(parts, e.Value)
-			}
-			c.values[key] = value{strings.Join(parts, ","), fmt.Sprintf("%s, line %d", file, v.Line)}
-		case !ok && v.Kind == yaml.MappingNode && isSection(key, known):
-			if err := c.fromNode(file, key+".", v, known); err != nil {
-				return err
-			}
-		default:
-			return usagef("%s, line %d: there is no setting %q (`hallmark config print` lists them)", file, k.Line, key)
+		if err := f.entry(prefix+n.Content[i].Value, n.Content[i].Line, n.Content[i+1]); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// entry takes a key and its value. A key that is there twice has two values, and no one knows which is meant.
+func (f *configFile) entry(key string, line int, v *yaml.Node) error {
+	if before, twice := f.seen[key]; twice {
+		return usagef("%s, line %d: %q is there already, in line %d: remove one of them", f.name, line, key, before)
+	}
+	f.seen[key] = line
+	source := fmt.Sprintf("%s, line %d", f.name, v.Line)
+	switch _, ok := f.known[key]; {
+	case ok && v.Kind == yaml.ScalarNode:
+		f.values[key] = value{v.Value, source}
+	case ok && v.Kind == yaml.SequenceNode:
+		var parts []string
+		for _, e := range v.Content {
+			parts = append(parts, e.Value)
+		}
+		f.values[key] = value{strings.Join(parts, ","), source}
+	case !ok && v.Kind == yaml.MappingNode && isSection(key, f.known):
+		return f.mapping(key+".", v)
+	default:
+		return usagef("%s, line %d: there is no setting %q (`hallmark config print` lists them)", f.name, line, key)
 	}
 	return nil
 }
@@ -134,6 +161,7 @@ func (c *Config) fromEnvironment(environ []string, known map[string]setting) err
 	for _, n := range clientEnv() {
 		other[n] = true
 	}
+	fromFile := map[string]string{} // a setting's name in the environment -> the file that holds its value
 	for _, e := range environ {
 		name, text, _ := strings.Cut(e, "=")
 		if !strings.HasPrefix(name, "HALLMARK_") || strings.HasPrefix(name, testPrefix) || other[name] {
@@ -143,37 +171,35 @@ func (c *Config) fromEnvironment(environ []string, known map[string]setting) err
 			c.values[s.key] = value{text, name}
 			continue
 		}
-		s, ok := byEnv[strings.TrimSuffix(name, "_FILE")]
-		if !ok {
+		direct := strings.TrimSuffix(name, "_FILE")
+		if _, ok := byEnv[direct]; !ok {
 			return usagef("there is no setting %s (`hallmark config print` lists them)", name)
 		}
-		b, err := os.ReadFile(text)
-		if err != nil {
-			return usagef("%s: %w", name, err)
+		fromFile[direct] = text
+	}
+	for _, name := range slices.Sorted(maps.Keys(fromFile)) {
+		if err := c.fromVariableFile(byEnv[name], fromFile[name]); err != nil {
+			return err
 		}
-		c.values[s.key] = value{strings.TrimRight(string(b), "\r\n"), name}
 	}
 	return nil
 }
 
-// check asks each setting about its value and names the one that is wrong.
-func (c *Config) check() error {
-	for _, s := range settings() {
-		if s.check == nil {
-			continue
-		}
-		v := c.values[s.key]
-		if err := s.check(v.text); err != nil {
-			shown := strconv.Quote(v.text)
-			if s.secret {
-				shown = "the value"
-			}
-			return usagef("%s (from %s): %s %w", s.key, v.source, shown, err)
-		}
+// fromVariableFile reads a value from the file that NAME_FILE names. NAME may be there as well if it is empty: that is how
+// templates leave a variable out.
+func (c *Config) fromVariableFile(s setting, file string) error {
+	name := s.env() + "_FILE"
+	if have := c.values[s.key]; have.source == s.env() && have.text != "" {
+		return usagef("%s and %s are both set: remove one of them", s.env(), name)
 	}
-	if (c.String("tls_cert") == "") != (c.String("tls_key") == "") {
-		return usagef("tls_cert and tls_key are set together or not at all")
+	if file == "" {
+		return usagef("%s is empty: set it to the name of a file, or remove it", name)
 	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return usagef("%s: %w", name, err)
+	}
+	c.values[s.key] = value{strings.TrimRight(string(b), "\r\n"), name}
 	return nil
 }
 
@@ -227,60 +253,6 @@ func must(key string, err error) {
 	if err != nil {
 		panic("setting " + key + " was not checked: " + err.Error())
 	}
-}
-
-func isDuration(s string) error {
-	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
-		return errors.New("is no duration such as 90s, 10m or 24h")
-	}
-	return nil
-}
-
-func isCount(s string) error {
-	if n, err := strconv.Atoi(s); err != nil || n < 1 {
-		return errors.New("is no number of 1 or more")
-	}
-	return nil
-}
-
-func isBytes(s string) error {
-	if n, err := parseBytes(s); err != nil || n < 1 {
-		return errors.New("is no size such as 4MiB or 20GiB")
-	}
-	return nil
-}
-
-func oneOf(allowed ...string) func(string) error {
-	return func(s string) error {
-		for _, a := range allowed {
-			if s == a {
-				return nil
-			}
-		}
-		return errors.New("is none of " + strings.Join(allowed, ", "))
-	}
-}
-
-func hasScheme(schemes ...string) func(string) error {
-	return func(s string) error {
-		for _, a := range schemes {
-			if s == "" || strings.HasPrefix(s, a+":") {
-				return nil
-			}
-		}
-		return errors.New("begins with none of " + strings.Join(schemes, ":, ") + ":")
-	}
-}
-
-func isMasterKey(s string) error {
-	if s == "" {
-		return nil
-	}
-	if b, err := base64.StdEncoding.DecodeString(s); err != nil || len(b) != 32 {
-		return errors.New("is not 32 bytes in base64; make one with: head -c 32 /dev/urandom | base64")
-	}
-	return nil
 }
 
 // parseBytes reads "4MiB", "20GiB", "512KiB" or a plain number of bytes.

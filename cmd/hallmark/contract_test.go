@@ -140,6 +140,10 @@ func (b byPrincipal) StatBlob(ctx context.Context, repo string, d digest.Digest,
 	return b.of(ctx).StatBlob(ctx, repo, d, keep)
 }
 
+func (b byPrincipal) MayPush(ctx context.Context, repo string) error {
+	return b.of(ctx).MayPush(ctx, repo)
+}
+
 func (b byPrincipal) PutManifest(ctx context.Context, repo string, put registry.ManifestPut) (*registry.Manifest, error) {
 	return b.of(ctx).PutManifest(ctx, repo, put)
 }

@@ -13,9 +13,12 @@ import (
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/api"
+	"github.com/hallmarkhub/hallmark/core/auth"
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/web"
 	"github.com/hallmarkhub/hallmark/registry"
+	"github.com/hallmarkhub/hallmark/registry/blob/disk"
+	"github.com/hallmarkhub/hallmark/registry/blob/driver"
 	"github.com/hallmarkhub/hallmark/registry/local"
 	"github.com/hallmarkhub/hallmark/registry/request"
 	"github.com/hallmarkhub/hallmark/registry/server"
@@ -23,18 +26,18 @@ import (
 
 // wireHandlers makes what the listeners serve.
 func (h *hub) wireHandlers(ctx context.Context, o *opened, loc *local.Registry) error {
-	v2 := server.New(h.registry, server.Options{
+	v2 := web.Origin(h.proxies, server.New(h.registry, server.Options{
 		Authenticate: h.authenticateV2, Ping: pingV2, Realm: h.proxies.Realm, ServiceName: h.auth.Service(),
 		Limits: server.Limits{
 			Request:  request.Limits{Page: o.cfg.Int("limits.page_default"), MaxPage: o.cfg.Int("limits.page_max")},
 			Manifest: o.cfg.Bytes("limits.manifest_bytes"), Blob: o.cfg.Bytes("limits.blob_bytes"),
 			MinRate: o.cfg.Bytes("limits.min_rate_bytes"),
 		},
-		Translate: registryError, Logger: o.log, OnPull: h.pulls.Count, OnResponse: h.accessLogV2(),
-	})
+		Translate: registryError, RequestID: requestID, Logger: o.log, OnPull: h.pulls.Count, OnResponse: h.accessLogV2(),
+	}))
 	fresh := make([]byte, 32)
 	rand.Read(fresh)
-	keys, err := h.store.EnsureSecret(ctx, h.keyring, "cursor", fresh)
+	keys, err := h.store.EnsureSecret(core.WithPrincipal(ctx, core.System()), h.keyring, "cursor", fresh)
 	if err != nil {
 		return err
 	}
@@ -42,7 +45,7 @@ func (h *hub) wireHandlers(ctx context.Context, o *opened, loc *local.Registry) 
 	if err != nil {
 		return err
 	}
-	token := h.auth.TokenService()
+	token := h.tokenService()
 	// The paths under /v2 are judged as they were sent: no mux that cleans them may stand in front.
 	h.public = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch p := r.URL.Path; {
@@ -56,6 +59,27 @@ func (h *hub) wireHandlers(ctx context.Context, o *opened, loc *local.Registry) 
 	})
 	h.internal = h.internalHandler()
 	return nil
+}
+
+// requestID is the id that web.Origin gave a request.
+func requestID(ctx context.Context) string { return core.OriginFrom(ctx).RequestID }
+
+// tokenService serves docker login and all tokens.
+func (h *hub) tokenService() http.Handler {
+	e := web.Errors{Log: h.log}
+	return h.outside(web.BoundHeaders(e, web.Recover(e, web.Timeout(answerTime, h.auth.TokenService(web.NotePrincipal)))))
+}
+
+// answerTime is how long a request of the token service may take, and how long a client outside /v2 may take to fetch its
+// answer.
+const answerTime = 30 * time.Second
+
+// outside is around everything but /v2, which does the same in its own way.
+func (h *hub) outside(next http.Handler) http.Handler {
+	if h.cfg.String("access_log") != "none" {
+		next = web.AccessLog(h.access, next)
+	}
+	return web.WriteWithin(answerTime, web.Origin(h.proxies, next))
 }
 
 // authenticateV2 finds out who asks under /v2. The local socket has said so already.
@@ -83,18 +107,7 @@ func registryError(err error) error {
 		}
 		return err
 	}
-	code := registry.CodeUnknown
-	switch e.Code {
-	case core.CodeUnauthenticated:
-		code = registry.CodeUnauthorized
-	case core.CodeTooMany:
-		code = registry.CodeTooManyRequests
-	case core.CodeForbidden:
-		code = registry.CodeDenied
-	case core.CodeUnavailable:
-		code = registry.CodeUnavailable
-	}
-	return &registry.Error{Code: code, Message: e.Message, RetryAfter: e.RetryAfter}
+	return &registry.Error{Code: auth.RegistryCode(e.Code), Message: e.Message, RetryAfter: e.RetryAfter}
 }
 
 // pingV2 is what docker login asks: is anybody logged in?
@@ -150,7 +163,7 @@ type part struct {
 }
 
 func (h *hub) parts(ctx context.Context) []part {
-	return []part{{"accepting requests", h.accepting()}, {"database", h.db.Ping(ctx)}, {"blob store", h.blobsHealthy()}}
+	return []part{{"accepting requests", h.accepting()}, {"database", h.db.Ping(ctx)}, {"blob store", h.blobsHealthy(ctx)}}
 }
 
 func (h *hub) accepting() error {
@@ -160,10 +173,24 @@ func (h *hub) accepting() error {
 	return nil
 }
 
-// blobsHealthy asks a store that can tell.
-func (h *hub) blobsHealthy() error {
-	if s, ok := h.blobs.(interface{ Healthy() error }); ok {
+// blobsAsked is how long the answer of an object store counts: asking is a request to it, and anybody may ask us.
+const blobsAsked = 5 * time.Second
+
+// blobsHealthy asks the blob store whether it is well.
+func (h *hub) blobsHealthy(ctx context.Context) error {
+	switch s := h.blobs.(type) {
+	case *disk.Store:
 		return s.Healthy()
+	case *driver.Store:
+		h.blobsHealth.Lock()
+		defer h.blobsHealth.Unlock()
+		if time.Since(h.blobsHealth.at) > blobsAsked {
+			ctx, cancel := context.WithTimeout(ctx, blobsAsked)
+			defer cancel()
+			h.blobsHealth.err = s.Check(ctx)
+			h.blobsHealth.at = time.Now()
+		}
+		return h.blobsHealth.err
 	}
 	return nil
 }
@@ -180,14 +207,10 @@ func (h *hub) rest(loc *local.Registry, cursorKey []byte) (http.Handler, error) 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", livez)
 	mux.HandleFunc("GET /readyz", h.readyz)
-	var rest http.Handler = a.Handler()
-	if h.cfg.String("access_log") != "none" {
-		rest = web.AccessLog(h.access, rest)
-	}
-	rest = web.Origin(h.proxies, rest)
+	rest, health := h.outside(a.Handler()), web.WriteWithin(answerTime, mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/livez" || r.URL.Path == "/readyz" {
-			mux.ServeHTTP(w, r)
+			health.ServeHTTP(w, r)
 			return
 		}
 		rest.ServeHTTP(w, r)
@@ -221,7 +244,7 @@ func (h *hub) accessLogV2() func(server.Response) {
 		}
 		h.access.LogAttrs(r.Context, slog.LevelInfo, "request", slog.String("method", r.Request.Method),
 			slog.String("path", r.Request.URL.EscapedPath()), slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes),
-			slog.Int64("micros", r.Duration.Microseconds()), slog.String("ip", h.proxies.Client(r.Request).String()),
-			slog.String("request_id", r.RequestID), slog.String("who", core.PrincipalFrom(r.Context).Name))
+			slog.Int64("micros", r.Duration.Microseconds()), slog.String("ip", core.OriginFrom(r.Context).IP),
+			slog.String("request_id", requestID(r.Context)), slog.String("who", core.PrincipalFrom(r.Context).Name))
 	}
 }

@@ -12,8 +12,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/hallmarkhub/hallmark/migrations"
 )
 
 func main() {
@@ -47,11 +45,36 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	p := &program{environ: environ, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := p.root()
 	root.SetArgs(args)
+	began := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
 	err := root.ExecuteContext(ctx)
-	if err != nil {
-		fmt.Fprintln(stderr, "hallmark:", err)
+	if err == nil {
+		return nil
 	}
+	if !began { // cobra itself says what is wrong with the command line
+		err = usageError{err}
+	}
+	fmt.Fprintln(stderr, "hallmark:", oneLine(err))
 	return err
+}
+
+// oneLine makes one line of an error, whatever those before us put into it: it is a line of a log, too.
+func oneLine(err error) string {
+	var b strings.Builder
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "":
+			continue
+		case b.Len() == 0:
+		case strings.HasSuffix(b.String(), ":"):
+			b.WriteString(" ")
+		default:
+			b.WriteString("; ")
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 func (p *program) getenv(name string) string {
@@ -66,7 +89,8 @@ func (p *program) getenv(name string) string {
 func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use: "hallmark", Short: "A trusted image hub: an OCI registry that verifies what it serves",
-		SilenceUsage: true, SilenceErrors: true, Version: version(),
+		SilenceUsage: true, SilenceErrors: true, Version: version(), DisableFlagsInUseLine: true,
+		Args: args(cobra.NoArgs), RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
@@ -82,10 +106,36 @@ func (p *program) root() *cobra.Command {
 		c.GroupID = "client"
 		root.AddCommand(c)
 	}
-	root.AddCommand(&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {
+	root.AddCommand(&cobra.Command{Use: "version", Short: "Print the version", Args: args(cobra.NoArgs), Run: func(c *cobra.Command, _ []string) {
 		fmt.Fprintln(p.stdout, "hallmark", version())
 	}})
+	root.SetHelpCommand(helpCommand(root))
+	root.InitDefaultCompletionCmd()
+	refuseUnknown(root)
 	return root
+}
+
+// helpCommand is cobra's, but for what is no command: that is a mistake here as anywhere.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{Use: "help [COMMAND]", Short: "Help about any command", RunE: func(_ *cobra.Command, named []string) error {
+		c, rest, err := root.Find(named)
+		if err != nil || len(rest) > 0 {
+			return usagef("there is no command %q; see: hallmark --help", strings.Join(named, " "))
+		}
+		c.InitDefaultHelpFlag()
+		c.InitDefaultVersionFlag()
+		return c.Help()
+	}}
+}
+
+// refuseUnknown makes an unknown command below another one a mistake. cobra would print the help and call that a success.
+func refuseUnknown(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		if sub.HasSubCommands() && !sub.Runnable() {
+			sub.Args, sub.RunE = args(cobra.NoArgs), sayWhat
+		}
+		refuseUnknown(sub)
+	}
 }
 
 // configFlags adds the flags of all settings and returns what reads the configuration once they are parsed.
@@ -123,7 +173,7 @@ func without(environ []string, name string) []string {
 }
 
 func (p *program) serveCommand() *cobra.Command {
-	c := &cobra.Command{Use: "serve", Short: "Run the hub", Args: cobra.NoArgs}
+	c := &cobra.Command{Use: "serve", Short: "Run the hub", Args: args(cobra.NoArgs)}
 	load := p.configFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cfg, err := load()
@@ -137,16 +187,20 @@ func (p *program) serveCommand() *cobra.Command {
 
 func (p *program) configCommand() *cobra.Command {
 	c := &cobra.Command{Use: "config", Short: "Check or print the configuration"}
-	check := &cobra.Command{Use: "check", Short: "Say whether the configuration can be used", Args: cobra.NoArgs}
+	check := &cobra.Command{Use: "check", Short: "Say whether the configuration can be used", Args: args(cobra.NoArgs)}
 	loadCheck := p.configFlags(check)
 	check.RunE = func(*cobra.Command, []string) error {
-		if _, err := loadCheck(); err != nil {
+		cfg, err := loadCheck()
+		if err != nil {
+			return err
+		}
+		if _, err := loadCertificate(cfg, p.logger(cfg)); err != nil {
 			return err
 		}
 		fmt.Fprintln(p.stdout, "The configuration can be used.")
 		return nil
 	}
-	show := &cobra.Command{Use: "print", Short: "Print every setting, its value and where that comes from", Args: cobra.NoArgs}
+	show := &cobra.Command{Use: "print", Short: "Print every setting, its value and where that comes from", Args: args(cobra.NoArgs)}
 	loadShow := p.configFlags(show)
 	show.RunE = func(*cobra.Command, []string) error {
 		cfg, err := loadShow()
@@ -157,40 +211,6 @@ func (p *program) configCommand() *cobra.Command {
 		return nil
 	}
 	c.AddCommand(check, show)
-	return c
-}
-
-func (p *program) migrateCommand() *cobra.Command {
-	c := &cobra.Command{Use: "migrate", Short: "Bring the database to this version's schema"}
-	up := &cobra.Command{Use: "up", Short: "Apply what is missing (serve does it too)", Args: cobra.NoArgs}
-	status := &cobra.Command{Use: "status", Short: "List migrations", Args: cobra.NoArgs}
-	for _, sub := range []*cobra.Command{up, status} {
-		load := p.configFlags(sub)
-		sub.RunE = func(c *cobra.Command, _ []string) error {
-			cfg, err := load()
-			if err != nil {
-				return err
-			}
-			o := &opened{cfg: cfg, log: p.logger(cfg)}
-			defer o.close()
-			if err := o.openDatabase(c.Context()); err != nil {
-				return err
-			}
-			if c.Name() == "up" {
-				return migrations.Up(c.Context(), o.db)
-			}
-			list, err := migrations.List(c.Context(), o.db)
-			for _, m := range list {
-				state := "missing"
-				if m.Applied {
-					state = "applied"
-				}
-				fmt.Fprintf(p.stdout, "%-8s %04d %s\n", state, m.Version, m.Name)
-			}
-			return err
-		}
-	}
-	c.AddCommand(up, status)
 	return c
 }
 

@@ -11,8 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/seal"
+	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/migrations"
 	"github.com/hallmarkhub/hallmark/registry/blob"
 	"github.com/hallmarkhub/hallmark/registry/blob/disk"
@@ -26,6 +29,8 @@ type opened struct {
 	access *slog.Logger
 	db     *db.DB
 	blobs  blob.Store
+	// keyring is the master key, which is the one the database was made with.
+	keyring *seal.Keyring
 	// reserve is nil where no data directory was opened.
 	reserve *reserve
 	closes  []func() error
@@ -45,13 +50,25 @@ func (o *opened) open(ctx context.Context) error {
 	if err := o.openData(); err != nil {
 		return err
 	}
-	if err := o.openDatabase(ctx); err != nil {
+	return o.openStores(ctx)
+}
+
+// openStores opens what needs the data directory. The schema is changed last: a start that is refused leaves the database to
+// the version of the hub that worked on it before.
+func (o *opened) openStores(ctx context.Context) error {
+	if err := o.openDatabase(ctx, o.cfg.database()); err != nil {
 		return err
 	}
-	if err := migrations.Up(ctx, o.db); err != nil {
+	if err := migrations.Check(ctx, o.db); err != nil {
 		return err
 	}
-	return o.openBlobs(ctx)
+	if err := o.openBlobs(ctx); err != nil {
+		return err
+	}
+	if err := o.openKeyring(ctx); err != nil {
+		return err
+	}
+	return migrations.Up(ctx, o.db)
 }
 
 // minFree is how much room the data directory must have at the start, so that the first push does not end the hub.
@@ -59,6 +76,8 @@ const minFree = 64 << 20
 
 // openData makes the data directory and locks it: one process at a time.
 func (o *opened) openData() error {
+	// Whatever this process makes is for its user alone: the database writes its own files.
+	syscall.Umask(0o077)
 	dir := o.cfg.dataDir()
 	if err := makeDir(dir); err != nil {
 		return fmt.Errorf("the data directory %s cannot be made: %w. Set HALLMARK_DATA to a directory that this user may write to", dir, errors.Unwrap(err))
@@ -102,12 +121,8 @@ func makeDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// openDatabase opens the database and brings its schema up to date.
-func (o *opened) openDatabase(ctx context.Context) error {
-	address := o.cfg.database()
-	if strings.HasPrefix(address, "postgres") && o.cfg.String("master_key") == "" {
-		return usagef("with postgres HALLMARK_MASTER_KEY has to be set, the same for every process: make one with: head -c 32 /dev/urandom | base64")
-	}
+// openDatabase opens a database and leaves its schema alone.
+func (o *opened) openDatabase(ctx context.Context, address string) error {
 	d, err := db.Open(ctx, address, db.Options{Log: o.log})
 	if err != nil {
 		return fmt.Errorf("%w. HALLMARK_DB says where it is", err)
@@ -117,11 +132,54 @@ func (o *opened) openDatabase(ctx context.Context) error {
 	return nil
 }
 
+// openKeyring reads the master key. It is made only for a database that knows none yet: beside one that does, a new key
+// would look like the right one.
+func (o *opened) openKeyring(ctx context.Context) error {
+	known, err := knowsMasterKey(ctx, o.db)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(o.cfg.dataDir(), "master.key")
+	if _, err := os.Lstat(path); known && errors.Is(err, fs.ErrNotExist) && o.cfg.String("master_key") == "" {
+		return fmt.Errorf("the master key file %s is gone, and nothing else opens the keys in the database: restore the file, or set HALLMARK_MASTER_KEY to what it held", path)
+	}
+	if o.keyring, err = seal.LoadMasterKey(o.cfg.String("master_key"), path, !known); err != nil {
+		return usageError{err}
+	}
+	if !known {
+		return nil // wireAuth makes it known, when there is a schema
+	}
+	return store.New(o.db).CheckMasterKey(ctx, o.keyring)
+}
+
+// knowsMasterKey reports whether the database was worked on with a master key before. There need be no schema.
+func knowsMasterKey(ctx context.Context, d *db.DB) (bool, error) {
+	tables := `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'`
+	if d.Engine() == db.Postgres {
+		tables = `SELECT count(*) FROM pg_tables WHERE tablename = 'meta' AND schemaname = current_schema()`
+	}
+	var n int64
+	if err := d.QueryRow(ctx, tables).Scan(&n); err != nil || n == 0 {
+		return false, err
+	}
+	err := d.QueryRow(ctx, `SELECT count(*) FROM meta WHERE key = 'master_key'`).Scan(&n)
+	return n > 0, err
+}
+
+// blobsPatience is how long an object store may take to answer at the start.
+const blobsPatience = 10 * time.Second
+
 // openBlobs opens the blob store.
 func (o *opened) openBlobs(ctx context.Context) error {
 	address := o.cfg.blobStore()
 	if !strings.HasPrefix(address, "file:") {
 		s, err := driver.Open(ctx, address, driver.Options{})
+		if err == nil {
+			// Now, and not with the first push, it shows whether bucket and credentials are right.
+			ask, cancel := context.WithTimeout(ctx, blobsPatience)
+			defer cancel()
+			err = s.Check(ask)
+		}
 		if err != nil {
 			return fmt.Errorf("the blob store %s cannot be opened: %w. HALLMARK_BLOBS says where it is", db.Redact(address), err)
 		}
@@ -129,12 +187,10 @@ func (o *opened) openBlobs(ctx context.Context) error {
 		return nil
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Path == "" {
-		return usagef("HALLMARK_BLOBS is not of the form file:///path")
-	}
+	must("blobs", err)
 	s, err := disk.Open(filepath.FromSlash(u.Path), disk.Options{})
 	if err != nil {
-		return fmt.Errorf("the blob store %s cannot be opened: %w", u.Path, err)
+		return fmt.Errorf("the blob store %s cannot be opened: %w. HALLMARK_BLOBS says where it is", u.Path, err)
 	}
 	o.blobs = s
 	return nil

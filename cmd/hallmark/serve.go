@@ -11,14 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/web"
 )
-
-// drainTime is how long requests in flight may take to end after the hub was asked to stop.
-const drainTime = 30 * time.Second
 
 func (p *program) logger(cfg *Config) *slog.Logger {
 	var level slog.Level
@@ -32,14 +28,23 @@ func (p *program) logger(cfg *Config) *slog.Logger {
 
 // serve runs the hub until ctx ends.
 func (p *program) serve(ctx context.Context, cfg *Config) error {
-	// Whatever this process makes is for its user alone: the database writes its own files.
-	syscall.Umask(0o077)
 	log := p.logger(cfg)
+	cert, err := loadCertificate(cfg, log)
+	if err != nil {
+		return err
+	}
 	lines := web.NewBuffer(p.stderr)
 	o := &opened{cfg: cfg, log: log, access: slog.New(slog.NewJSONHandler(lines, nil))}
 	o.closes = append(o.closes, lines.Close)
 	defer o.close()
-	if err := o.open(ctx); err != nil {
+	if err := o.openData(); err != nil {
+		return err
+	}
+	ports, err := o.listen()
+	if err != nil {
+		return err
+	}
+	if err := o.openStores(ctx); err != nil {
 		return err
 	}
 	h, err := wire(ctx, o)
@@ -47,14 +52,11 @@ func (p *program) serve(ctx context.Context, cfg *Config) error {
 		return err
 	}
 	s := &servers{log: log, failed: make(chan error, 3)}
-	if err := s.listen(cfg, h); err != nil {
-		s.stop()
-		return err
-	}
+	s.start(cfg, h, ports, cert)
 	jobs, stopJobs := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() { defer close(ended); h.background(jobs) }()
-	p.welcome(cfg, h, s.address)
+	p.welcome(cfg, h, ports.public.Addr().String())
 	select {
 	case <-ctx.Done():
 		log.Info("ending: requests in flight have 30 s")
@@ -67,60 +69,65 @@ func (p *program) serve(ctx context.Context, cfg *Config) error {
 	return err
 }
 
-// servers are the listeners of one process.
-type servers struct {
-	log     *slog.Logger
-	list    []*http.Server
-	address string // of the main one, with the port that was taken
-	failed  chan error
+// listeners are where a hub can be reached.
+type listeners struct{ public, internal, socket net.Listener }
+
+// listen opens all listeners. That comes before the database, so that a port in use leaves that as it was; who connects
+// meanwhile is served when the hub is ready.
+func (o *opened) listen() (*listeners, error) {
+	var l listeners
+	var err error
+	if l.public, err = o.keep(listenOn("listen", o.cfg.String("listen"))); err != nil {
+		return nil, err
+	}
+	if l.internal, err = o.keep(listenOn("internal_listen", o.cfg.String("internal_listen"))); err != nil {
+		return nil, err
+	}
+	if l.socket, err = o.keep(listenSocket(filepath.Join(o.cfg.dataDir(), "hallmark.sock"))); err != nil {
+		return nil, err
+	}
+	return &l, nil
 }
 
-// listen opens all three listeners before any of them serves, so that a port in use is told at once.
-func (s *servers) listen(cfg *Config, h *hub) error {
-	main, err := listenOn("listen", cfg.String("listen"))
+// keep closes a listener in the end, unless its server has done so.
+func (o *opened) keep(l net.Listener, err error) (net.Listener, error) {
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.address = main.Addr().String()
-	limit := web.Connections{Total: cfg.Int("limits.connections"), PerIP: cfg.Int("limits.connections_per_ip"), Trusted: h.proxies.Trusts}
-	srv := s.server(h.public, int(cfg.Bytes("limits.header_bytes")))
-	serve := func(l net.Listener) error { return srv.Serve(l) }
-	if cert := cfg.String("tls_cert"); cert != "" {
-		c, err := loadCertificate(cert, cfg.String("tls_key"), s.log)
-		if err != nil {
-			return errors.Join(err, main.Close())
+	o.closes = append(o.closes, func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
 		}
-		srv.TLSConfig = c.config()
-		serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+		return nil
+	})
+	return l, nil
+}
+
+// servers serve the listeners of one process.
+type servers struct {
+	log    *slog.Logger
+	list   []*http.Server
+	failed chan error
+}
+
+// start serves what is open; cert is nil without TLS.
+func (s *servers) start(cfg *Config, h *hub, l *listeners, cert *certificate) {
+	limit := web.Connections{Total: cfg.Int("limits.connections"), PerIP: cfg.Int("limits.connections_per_ip"), Trusted: h.proxies.Trusts}
+	public := s.server(h.public, int(cfg.Bytes("limits.header_bytes")))
+	serve := public.Serve
+	if cert != nil {
+		public.TLSConfig = cert.config()
+		serve = func(l net.Listener) error { return public.ServeTLS(l, "", "") }
 	}
-	internal, err := listenOn("internal_listen", cfg.String("internal_listen"))
-	if err != nil {
-		return errors.Join(err, main.Close())
-	}
-	socket, err := listenSocket(filepath.Join(cfg.dataDir(), "hallmark.sock"))
-	if err != nil {
-		return errors.Join(err, main.Close(), internal.Close())
-	}
-	s.serve(func() error { return serve(limit.Limit(main)) })
-	in := s.server(h.internal, 0)
-	s.serve(func() error { return in.Serve(internal) })
+	s.serve(func() error { return serve(limit.Limit(l.public)) })
+	internal := s.server(h.internal, 0)
+	s.serve(func() error { return internal.Serve(l.internal) })
 	local := s.server(h.public, 0)
 	// Whoever can open the socket can read the database: there is no password to ask for.
 	local.BaseContext = func(net.Listener) context.Context {
 		return core.WithPrincipal(context.Background(), core.Operator())
 	}
-	s.serve(func() error { return local.Serve(socket) })
-	return nil
-}
-
-func (s *servers) server(h http.Handler, headerBytes int) *http.Server {
-	srv := &http.Server{
-		Handler: bounded(h), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: headerBytes,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 100},
-	}
-	s.list = append(s.list, srv)
-	return srv
+	s.serve(func() error { return local.Serve(l.socket) })
 }
 
 func (s *servers) serve(f func() error) {
@@ -195,24 +202,4 @@ Ctrl-C ends the hub.
 func isFile(path string) bool {
 	st, err := os.Stat(path)
 	return err == nil && st.Mode().IsRegular()
-}
-
-const (
-	bodyTime  = 30 * time.Second // until a handler that reads a long body sets its own deadlines
-	bodyGrace = time.Second      // for what a handler did not read
-)
-
-// bounded keeps net/http from waiting for a body without end: before it answers it reads up to 256 KiB of what the handler
-// left, and what was refused is left as a whole.
-func bounded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength == 0 {
-			next.ServeHTTP(w, r)
-			return
-		}
-		rc := http.NewResponseController(w)
-		_ = rc.SetReadDeadline(time.Now().Add(bodyTime))
-		next.ServeHTTP(w, r)
-		_ = rc.SetReadDeadline(time.Now().Add(bodyGrace))
-	})
 }

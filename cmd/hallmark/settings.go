@@ -1,18 +1,20 @@
 package main
 
 import (
+	"net/url"
 	"path/filepath"
+	"strings"
 )
 
 // settings is every setting there is.
 func settings() []setting {
 	return []setting{
-		{key: "data", value: "./data", help: "Directory of everything that stays: database, blobs, keys, local socket."},
-		{key: "listen", value: "127.0.0.1:8080", help: "Address that clients reach."},
-		{key: "internal_listen", value: "127.0.0.1:8081", help: "Address of metrics and profiles, for operators only."},
+		{key: "data", value: "./data", help: "Directory of everything that stays: database, blobs, keys, local socket.", check: isDirectory},
+		{key: "listen", value: "127.0.0.1:8080", help: "Address that clients reach.", check: isAddress("HALLMARK_LISTEN")},
+		{key: "internal_listen", value: "127.0.0.1:8081", help: "Address of health checks and profiles, for operators only.", check: isAddress("HALLMARK_INTERNAL_LISTEN")},
 		{key: "public_url", value: "", help: "Address of the hub as clients see it, e.g. https://hub.example; empty: taken from the request.", check: hasScheme("http", "https")},
 		{key: "db", value: "", help: "Database: sqlite:///path or postgres://..; empty: sqlite in the data directory.", secret: true, check: hasScheme("sqlite", "postgres", "postgresql")},
-		{key: "blobs", value: "", help: "Where bytes lie: file:///path or s3://bucket/prefix?region=..&endpoint=..; empty: the data directory.", check: hasScheme("file", "s3", "gs", "azblob", "distfs")},
+		{key: "blobs", value: "", help: "Where bytes lie: file:///path or s3://bucket/prefix?region=..&endpoint=..; empty: the data directory.", check: hasScheme("file", "s3", "gs", "azure", "distfs")},
 		{key: "queue", value: "memory:", help: "Job queue: memory:.", check: oneOf("memory:")},
 		{key: "master_key", value: "", help: "32 bytes in base64 that seal all other keys; empty: master.key in the data directory, made at first start. Required with postgres.", secret: true, check: isMasterKey},
 		{key: "tls_cert", value: "", help: "Certificate file (PEM); with tls_key the hub speaks HTTPS. Read again when it changes."},
@@ -21,7 +23,7 @@ func settings() []setting {
 		{key: "admin_password", value: "", help: "Password of admin, at the first start only; empty: a random one, in admin-secret in the data directory.", secret: true},
 		{key: "baseline", value: "enforce", help: "Baseline of new projects that name none: enforce, warn or off.", check: oneOf("enforce", "warn", "off")},
 		{key: "gc_grace", value: "24h", help: "How long what was pushed stays without being referred to.", check: isDuration},
-		{key: "roles", value: "core,jobservice", help: "What this process does: core, jobservice or both."},
+		{key: "roles", value: "core,jobservice", help: "What this process does: core, jobservice or both; with SQLite it has to be both.", check: areRoles},
 		{key: "log_level", value: "info", help: "debug, info, warn or error.", check: oneOf("debug", "info", "warn", "error")},
 		{key: "log_format", value: "text", help: "text or json.", check: oneOf("text", "json")},
 		{key: "access_log", value: "writes", help: "Requests that are logged: all, writes (everything but successful reads of /v2) or none.", check: oneOf("all", "writes", "none")},
@@ -30,7 +32,7 @@ func settings() []setting {
 		{key: "limits.blob_bytes", value: "20GiB", help: "Largest blob.", check: isBytes},
 		{key: "limits.uploads_per_principal", value: "64", help: "Unfinished uploads of one principal.", check: isCount},
 		{key: "limits.uploads_per_repository", value: "1000", help: "Unfinished uploads in one repository.", check: isCount},
-		{key: "limits.upload_idle", value: "24h", help: "An upload that nothing is added to ends after this.", check: isDuration},
+		{key: "limits.upload_idle", value: "24h", help: "An upload that nothing is added to ends after this: 2h or more.", check: isUploadIdle},
 		{key: "limits.upload_age", value: "168h", help: "An upload ends after this in any case.", check: isDuration},
 		{key: "limits.page_default", value: "100", help: "Entries of a list under /v2 when n is not given.", check: isCount},
 		{key: "limits.page_max", value: "1000", help: "Most entries of a list under /v2.", check: isCount},
@@ -38,7 +40,7 @@ func settings() []setting {
 		{key: "limits.connections", value: "8192", help: "Connections at once.", check: isCount},
 		{key: "limits.connections_per_ip", value: "1024", help: "Connections at once from one address; loopback and trusted proxies are not counted.", check: isCount},
 		{key: "limits.min_rate_bytes", value: "4KiB", help: "Bytes a second that a client has to move on average over a minute.", check: isBytes},
-		{key: "limits.token_life", value: "5m", help: "Life of a registry token.", check: isDuration},
+		{key: "limits.token_life", value: "5m", help: "Life of a registry token, 1m to 1h. The same for every process.", check: isTokenLife},
 		{key: "limits.manifest_cache", value: "32MiB", help: "Memory for manifests.", check: isBytes},
 		{key: "limits.blob_cache", value: "16MiB", help: "Memory for blobs of up to 64 KiB.", check: isBytes},
 		{key: "limits.audit_retention", value: "8760h", help: "Audit rows older than this are removed.", check: isDuration},
@@ -50,15 +52,23 @@ func (c *Config) database() string {
 	if v := c.String("db"); v != "" {
 		return v
 	}
-	return "sqlite://" + filepath.ToSlash(filepath.Join(c.dataDir(), "hallmark.db"))
+	return pathURL("sqlite", filepath.Join(c.dataDir(), "hallmark.db"))
 }
+
+// postgres reports whether the database is Postgres.
+func (c *Config) postgres() bool { return strings.HasPrefix(c.String("db"), "postgres") }
 
 // blobStore is the address of the blob store.
 func (c *Config) blobStore() string {
 	if v := c.String("blobs"); v != "" {
 		return v
 	}
-	return "file://" + filepath.ToSlash(filepath.Join(c.dataDir(), "blobs"))
+	return pathURL("file", filepath.Join(c.dataDir(), "blobs"))
+}
+
+// pathURL is the address of a path, whatever characters are in that.
+func pathURL(scheme, path string) string {
+	return (&url.URL{Scheme: scheme, Path: filepath.ToSlash(path)}).String()
 }
 
 // dataDir is the data directory as an absolute path.

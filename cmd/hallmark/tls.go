@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -23,10 +22,14 @@ type certificate struct {
 // certificateInterval is how often the files are looked at.
 const certificateInterval = 10 * time.Second
 
-func loadCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
+// loadCertificate reads the certificate of a configuration; nil for one without.
+func loadCertificate(cfg *Config, log *slog.Logger) (*certificate, error) {
+	c := &certificate{certFile: cfg.String("tls_cert"), keyFile: cfg.String("tls_key"), log: log}
+	if c.certFile == "" {
+		return nil, nil
+	}
 	if err := c.load(); err != nil {
-		return nil, fmt.Errorf("the certificate cannot be used: %w. HALLMARK_TLS_CERT and HALLMARK_TLS_KEY name its files", err)
+		return nil, usagef("the certificate cannot be used: %w. HALLMARK_TLS_CERT and HALLMARK_TLS_KEY name its files", err)
 	}
 	return c, nil
 }

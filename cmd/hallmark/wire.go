@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,12 +46,17 @@ type hub struct {
 	public, internal http.Handler
 	first            bool // the administrator was made by this start
 	ready            atomic.Bool
-	background       func(ctx context.Context) // runs until ctx ends
+	blobsHealth      struct { // what an object store answered last
+		sync.Mutex
+		at  time.Time
+		err error
+	}
+	background func(ctx context.Context) // runs until ctx ends
 }
 
 // wire puts the rooms together: local -> access -> server, and everything beside them.
 func wire(ctx context.Context, o *opened) (*hub, error) {
-	h := &hub{cfg: o.cfg, log: o.log, access: o.access, db: o.db, blobs: o.blobs, store: store.New(o.db)}
+	h := &hub{cfg: o.cfg, log: o.log, access: o.access, db: o.db, blobs: o.blobs, keyring: o.keyring, store: store.New(o.db)}
 	if err := h.wireAuth(ctx, o); err != nil {
 		return nil, err
 	}
@@ -85,18 +89,15 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 
 func (h *hub) wireAuth(ctx context.Context, o *opened) error {
 	var err error
-	if h.proxies, err = auth.NewProxies(o.cfg.String("trusted_proxies"), o.cfg.String("public_url")); err != nil {
-		return usageError{err}
-	}
-	path := filepath.Join(o.cfg.dataDir(), "master.key")
-	if h.keyring, err = seal.LoadMasterKey(o.cfg.String("master_key"), path, true); err != nil {
-		return usageError{err}
-	}
+	h.proxies, err = o.cfg.proxies()
+	must("trusted_proxies", err)
+	// Of two processes that start on an empty database at once, one finds here that the other was first.
 	if err := h.store.CheckMasterKey(ctx, h.keyring); err != nil {
 		return err
 	}
 	h.dir = store.NewDirectory(h.store)
-	h.auth, err = auth.New(ctx, auth.Options{Store: h.store, Directory: h.dir, Keyring: h.keyring, Proxies: h.proxies, Log: o.log})
+	h.auth, err = auth.New(ctx, auth.Options{Store: h.store, Directory: h.dir, Keyring: h.keyring, Proxies: h.proxies, Log: o.log,
+		TokenLife: o.cfg.Duration("limits.token_life")})
 	return err
 }
 
@@ -134,17 +135,12 @@ func (h *hub) wireJobs(o *opened, loc *local.Registry) {
 		keys, err := loc.SweepKeys(ctx)
 		return n + keys, err
 	}))
-	h.jobs.Register(work.KindVerifyBlob, work.VerifyBlob(o.db, o.blobs, o.log))
 	h.jobs.Register(work.KindPurge, work.Purge(h.store, work.PurgeOptions{Audit: o.cfg.Duration("limits.audit_retention")}))
 	h.jobs.Every(work.KindSweepUploads, 10*time.Minute)
 	h.jobs.Every(work.KindPurge, 24*time.Hour)
-	roles := map[string]bool{}
-	for _, r := range strings.Split(o.cfg.String("roles"), ",") {
-		roles[strings.TrimSpace(r)] = true
-	}
 	h.background = func(ctx context.Context) {
 		var all sync.WaitGroup
-		if roles["jobservice"] {
+		if o.cfg.hasRole("jobservice") {
 			all.Go(func() { h.jobs.Run(ctx) })
 		}
 		all.Go(func() { h.auth.Run(ctx) })

@@ -120,7 +120,8 @@ redis_answers() {
 alive() {
   local pid
   pid=$(head -n 1 "$1" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null || return 1
-  case $(readlink "/proc/$pid/cwd" 2>/dev/null || true) in
+  # As its owner: root without CAP_SYS_PTRACE, as in most containers, may not look.
+  case $(as_account readlink "/proc/$pid/cwd" 2>/dev/null || true) in
     "$2" | "$2"/*) return 0 ;;
     *) [ ! -d /proc/self ] ;; # without /proc the number has to do
   esac

@@ -67,8 +67,12 @@ func oneHistory(t *testing.T, seed uint64) {
 	pause(running, 500*time.Millisecond) // healed: now everything has to work
 	stop()
 	all.Wait()
+	counts := r.history.counts()
 	t.Logf("%d kills in %v, the slowest start took %v; operations: %v", kills, time.Since(began).Round(time.Millisecond),
-		h.slowest.Round(time.Millisecond), r.history.counts())
+		h.slowest.Round(time.Millisecond), counts)
+	if kills == 0 || counts[acked] < 20 {
+		t.Errorf("%d kills and %d acknowledged writes say nothing about what a kill loses", kills, counts[acked])
+	}
 	r.report()
 
 	// The process that answers the audit knows nothing but what is on the disk.

@@ -209,7 +209,7 @@ func (h *hub) auditAged(violation func(string, ...any)) {
 	for path := range h.strays(in) {
 		violation("F-01: %s is left on the disk, though no row of the database knows it any more", path)
 	}
-	if names, err := os.ReadDir(filepath.Join(h.data, "blobs", "uploads")); len(names) > 0 || errors.Is(err, fs.ErrPermission) {
+	if names, err := os.ReadDir(filepath.Join(h.data, "blobs", "uploads")); len(names) > 0 || (err != nil && !errors.Is(err, fs.ErrNotExist)) {
 		violation("F-01: %d files of uploads are left, %v", len(names), err)
 	}
 }

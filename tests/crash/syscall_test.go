@@ -51,6 +51,9 @@ func TestF01KillAtEachSyscall(t *testing.T) {
 		}
 	}
 	t.Logf("killed %d times, at %v; %d pushes survived", points, killed, s.survived)
+	if s.survived > points/4 {
+		t.Errorf("%d of %d pushes ended before they were to be killed: the tracer does not kill", s.survived, points)
+	}
 }
 
 // page says that a call writes one page of the database.

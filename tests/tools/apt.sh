@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Installs the Debian packages the tests and benchmarks drive, when their commands
-# are missing. Usage: apt.sh [group...]   groups: db clients image bench crash s3
+# are missing. Usage: apt.sh [group...]   groups: compiler db clients image bench crash s3
 # Exit 3: something is missing that cannot be installed here; it says what and why.
 set -euo pipefail
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
-all=(db clients image bench crash s3)
+all=(compiler db clients image bench crash s3)
 
 # "package:command" pairs. dockerd rather than docker is asked for, because a
 # client without an engine is common and is no use to the tests.
 pairs() {
   case $1 in
+    compiler) echo gcc:gcc libc6-dev:/usr/include/stdlib.h ;; # the race detector is written in C
     db)      echo postgresql:initdb redis-server:redis-server ;;
     clients) echo docker.io:dockerd containerd:containerd skopeo:skopeo podman:podman crun:crun buildah:buildah ;;
     image)   echo mmdebstrap:mmdebstrap ;;
@@ -22,6 +23,7 @@ pairs() {
 }
 
 have() {
+  [[ $1 = /* && -e $1 ]] && return 0
   command -v "$1" >/dev/null && return 0
   # Debian keeps the server binaries of Postgres outside PATH.
   [ "$1" = initdb ] && compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null

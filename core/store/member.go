@@ -162,14 +162,14 @@ func (s *Store) DeleteMember(ctx context.Context, p *core.Project, username stri
 	})
 }
 
-// anotherOwner refuses if m is the only owner and it is not an administrator who asks. The caller holds lockProject.
+// anotherOwner refuses if m is the only owner who can log in, unless an administrator asks. The caller holds lockProject.
 func anotherOwner(tx *db.Tx, p *core.Project, m *Member) error {
 	if core.PrincipalFrom(tx.Context()).Admin {
 		return nil
 	}
 	var others int64
-	if err := tx.QueryRow(`SELECT COUNT(*) FROM member WHERE project_id = $1 AND role = $2 AND account_id <> $3`,
-		p.ID, string(core.RoleOwner), m.AccountID).Scan(&others); err != nil {
+	if err := tx.QueryRow(`SELECT COUNT(*) FROM member m JOIN account a ON a.id = m.account_id
+		WHERE m.project_id = $1 AND m.role = $2 AND m.account_id <> $3 AND NOT a.disabled`, p.ID, string(core.RoleOwner), m.AccountID).Scan(&others); err != nil {
 		return err
 	}
 	if others == 0 {

@@ -1,0 +1,126 @@
+package gate
+
+import (
+	"time"
+
+	"github.com/hallmarkhub/hallmark/core"
+)
+
+// maxFindings is how many pieces of evidence an explanation lists per policy.
+const maxFindings = 100
+
+// Explanation is a decision with everything that led to it, for people who ask why.
+type Explanation struct {
+	Repository     string              `json:"repository"`
+	Digest         string              `json:"digest"`
+	Allowed        bool                `json:"allowed"`
+	Exempt         string              `json:"exempt,omitempty"`
+	Until          *time.Time          `json:"until,omitempty"`
+	PolicyRevision int64               `json:"policy_revision"`
+	TrustRevision  int64               `json:"trust_revision"`
+	Message        string              `json:"message,omitempty"`
+	Policies       []PolicyExplanation `json:"policies"`
+}
+
+// PolicyExplanation is what one policy says. The policies that do not apply are not listed.
+type PolicyExplanation struct {
+	Name    string    `json:"name"`
+	Project string    `json:"project,omitempty"` // empty: of the hub
+	Mode    Mode      `json:"mode"`
+	Outcome Outcome   `json:"outcome"`
+	Exempt  string    `json:"exempt,omitempty"`
+	Wants   string    `json:"wants"`
+	Reasons []Reason  `json:"reasons"`
+	Found   []Finding `json:"found"`
+	Omitted int       `json:"omitted,omitempty"` // findings that are not listed
+}
+
+// Finding is a piece of evidence that a rule looked at.
+type Finding struct {
+	Rule          string              `json:"rule"`
+	Subject       string              `json:"subject"` // what was looked at: the digest itself, or an index that lists it
+	Carrier       string              `json:"carrier"`
+	Content       string              `json:"content"`
+	Kind          core.EvidenceKind   `json:"kind"`
+	Format        core.EvidenceFormat `json:"format"`
+	PredicateType string              `json:"predicate_type,omitempty"`
+	Signer        string              `json:"signer,omitempty"`
+	Counts        bool                `json:"counts"`
+	Code          Code                `json:"code,omitempty"` // why it does not
+	Text          string              `json:"text,omitempty"`
+}
+
+// Explain decides, and says of every policy and of every piece of evidence what came of it. link is the one for Message.
+func Explain(in Input, now time.Time, link string) Explanation {
+	d := Decide(in, now)
+	x := Explanation{Repository: d.Repository, Digest: d.Digest, Allowed: d.Allowed(), Exempt: d.Exempt(), Message: d.Message(link),
+		PolicyRevision: d.PolicyRevision, TrustRevision: d.TrustRevision, Policies: []PolicyExplanation{}}
+	if !d.Until.IsZero() {
+		x.Until = &d.Until
+	}
+	for _, r := range d.Results() {
+		p := PolicyExplanation{Outcome: r.Outcome, Exempt: r.Exempt, Reasons: r.Reasons, Mode: ModeEnforce, Found: []Finding{}}
+		if p.Reasons == nil {
+			p.Reasons = []Reason{}
+		}
+		if r.Policy != nil {
+			p.Name, p.Project, p.Mode = r.Policy.name, r.Policy.project, r.Policy.mode
+			p.Wants = r.Policy.Summary().Wants
+			p.findings(&in, now, r.Policy)
+		}
+		x.Policies = append(x.Policies, p)
+	}
+	return x
+}
+
+// findings asks the policy once more, and listens. What breaks is left out: the reasons say that it did.
+func (x *PolicyExplanation) findings(in *Input, now time.Time, p *Policy) {
+	if !p.sound || in.Registered == nil {
+		return
+	}
+	defer func() {
+		_ = recover()
+	}()
+	e := evaluation{in: in, now: now, p: p}
+	e.policy()
+	e.reasons(func(r *rule, digest string, ev *core.Evidence, code Code) {
+		if len(x.Found) == maxFindings {
+			x.Omitted++
+			return
+		}
+		f := Finding{Rule: r.name, Subject: digest, Carrier: ev.Carrier, Content: ev.Content, Kind: ev.Kind, Format: ev.Format,
+			PredicateType: printable(clip(ev.PredicateType, 200)), Counts: code == "", Code: code}
+		if ev.Signer != nil {
+			f.Signer = in.Registered.describe(ev.Signer)
+		}
+		f.Text = why(ev, code)
+		x.Found = append(x.Found, f)
+	})
+}
+
+// why says of one piece of evidence why it does not count.
+func why(ev *core.Evidence, code Code) string {
+	switch code {
+	case "":
+		return ""
+	case UntrustedIdentity:
+		return "the signature is valid, but not by anybody whom the rule wants"
+	case Revoked:
+		return "its signer is revoked"
+	case TlogMissing:
+		return "it lacks the log entry, certificate timestamp or verified time that is wanted"
+	case Expired:
+		return "it is too old, or was made when its key was not valid"
+	case PredicateRejected:
+		return "what was signed does not say what the rule wants, or newer statements of the signer came first"
+	case VerifierError:
+		return "it could not be checked"
+	}
+	switch {
+	case ev.Problem != "":
+		return printable(clip(ev.Problem, 200))
+	case ev.Signer == nil:
+		return "nobody who is known has signed it"
+	}
+	return "it is about another digest, or of a format or size that the policy does not accept"
+}

@@ -1,0 +1,53 @@
+package gate
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Summary is a policy in a line of a list.
+type Summary struct {
+	Name     string    `json:"name"`
+	Project  string    `json:"project,omitempty"` // empty: of the hub
+	Mode     Mode      `json:"mode"`
+	Priority int       `json:"priority"`
+	Index    IndexRule `json:"index"`
+	Scope    string    `json:"scope"`
+	Wants    string    `json:"wants"`
+	Exempt   int       `json:"exempt"` // principals and digests that pass anyway
+}
+
+// Summary describes the policy in a few words.
+func (p *Policy) Summary() Summary {
+	var scope []string
+	for i := range p.repositories {
+		scope = append(scope, p.repositories[i].source)
+	}
+	for i := range p.except {
+		scope = append(scope, "not "+p.except[i].source)
+	}
+	return Summary{Name: p.name, Project: p.project, Mode: p.mode, Priority: p.priority, Index: p.index,
+		Scope: strings.Join(scope, ", "), Wants: p.wants(), Exempt: len(p.principals) + len(p.digests)}
+}
+
+func (p *Policy) wants() string {
+	if !p.sound {
+		return "nothing passes: the policy cannot be read"
+	}
+	var parts []string
+	for i := range p.rules {
+		r := &p.rules[i]
+		s := fmt.Sprintf("%s by %s", r.noun(), p.wanted(r))
+		if r.maxAge > 0 {
+			s += " of the last " + r.maxAge.String()
+		}
+		if r.documents() {
+			s += " with conditions"
+		}
+		parts = append(parts, s)
+	}
+	if p.any {
+		return strings.Join(parts, ", or ")
+	}
+	return strings.Join(parts, ", and ")
+}

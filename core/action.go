@@ -16,7 +16,7 @@ const (
 const (
 	ActionProjectRead   Action = "project.read"   // see that it exists, its settings and repositories
 	ActionProjectWrite  Action = "project.write"  // description and other harmless settings
-	ActionProjectPolicy Action = "project.policy" // visibility, baseline, sparse indexes: what lowers a guard
+	ActionProjectPolicy Action = "project.policy" // visibility, baseline, sparse indexes, who is trusted: what lowers a guard
 	ActionProjectDelete Action = "project.delete"
 	ActionMemberRead    Action = "member.read"
 	ActionMemberWrite   Action = "member.write"
@@ -38,7 +38,8 @@ const (
 	ActionHubJobRead       Action = "hub.job.read"
 	ActionHubJobWrite      Action = "hub.job.write"
 	ActionHubKeyRotate     Action = "hub.key.rotate"
-	ActionHubInfoRead      Action = "hub.info.read" // version and addresses: any signed-in principal
+	ActionHubTrustWrite    Action = "hub.trust.write" // authorities, trust roots and policies of every project
+	ActionHubInfoRead      Action = "hub.info.read"   // version, addresses and what every project is demanded: any signed-in principal
 	ActionHubHealthRead    Action = "hub.health.read"
 )
 

@@ -38,6 +38,10 @@ type Principal struct {
 	// RegistryToken is set when the request carried a token of the token service: what is missing then may be a scope,
 	// and the client is told to fetch another token instead of being refused for good.
 	RegistryToken bool
+
+	// Owner is, behind a registry token, the same party with the bounds of the credential that the token was got with.
+	// Clients ask for the scopes of one request: whether they may push at all does not show in them. Else nil.
+	Owner *Principal
 }
 
 // Grant allows actions on repositories whose name matches a pattern: "**" is everything, "*" one path element or a part

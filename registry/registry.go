@@ -107,6 +107,8 @@ type Manifest struct {
 	MediaType string
 	Payload   []byte        // byte for byte as it was pushed
 	Subject   digest.Digest // what it refers to, or ""
+	// Warnings are sentences for whoever reads it, sent as Warning headers. Only wrappers set them, in a copy.
+	Warnings []string
 }
 
 // ManifestPut is one push of a manifest.

@@ -100,13 +100,14 @@ func (a *Authenticator) bindRobot(ctx context.Context, v *verifiedToken, st *sto
 		}
 	}
 	p := *st.Principal
-	p.Grants, p.Credential, p.RegistryToken = v.grants, v.Credential, true
+	p.Grants, p.Credential, p.RegistryToken, p.Owner = v.grants, v.Credential, true, st.Principal
 	return &binding{robot: st, until: until, principal: &p}, nil
 }
 
 func (a *Authenticator) bindUser(ctx context.Context, v *verifiedToken, st *store.AccountState) (*binding, error) {
 	b := &binding{account: st, principal: userPrincipal(st.ID, st.Username, st.Admin, v.Credential, v.grants)}
 	b.principal.RegistryToken = true
+	b.principal.Owner = userPrincipal(st.ID, st.Username, st.Admin, v.Credential, nil)
 	id, ok := strings.CutPrefix(v.Credential, "token:")
 	if !ok {
 		return b, a.checkGeneration(ctx, v, st)
@@ -118,6 +119,7 @@ func (a *Authenticator) bindUser(ctx context.Context, v *verifiedToken, st *stor
 	if b.until = t.ExpiresAt; a.expired(t) {
 		return nil, core.Errorf(core.CodeUnauthenticated, errGone)
 	}
+	b.principal.Owner.Grants = t.Scopes
 	return b, nil
 }
 

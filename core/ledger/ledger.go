@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/hallmarkhub/hallmark/core/db"
@@ -17,7 +18,7 @@ type detail struct {
 	Subject   string   `json:"subject,omitempty"`
 }
 
-// Record writes the audit row of a change to a repository. It is local.Options.Record.
+// Record writes the audit row of a change to a repository, and what the trust gate has to know of it. It is local.Options.Record.
 func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
 	b, err := json.Marshal(detail{string(e.Digest), e.MediaType, e.Tags, string(e.Subject)})
 	if err != nil {
@@ -27,5 +28,21 @@ func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
 	if len(e.Tags) > 0 {
 		object = e.Repository + ":" + strings.Join(e.Tags, ",")
 	}
-	return nil, store.Audit(tx, string(e.Kind), e.ProjectID, object, string(b))
+	if err := store.Audit(tx, string(e.Kind), e.ProjectID, object, string(b)); err != nil {
+		return nil, err
+	}
+	// Any manifest may bring evidence, cover another one or use its blobs: what was decided about the repository is over.
+	tx.Changed(store.ChangeEvidence, e.Repository)
+	if e.Kind == local.ManifestPushed && mayCarryEvidence(e) {
+		return nil, store.OweEvidence(tx, e.Repository, string(e.Digest))
+	}
+	return nil, nil
+}
+
+// mayCarryEvidence says whether a manifest is to be looked at for signatures, if it is not at once: it has a subject, or a
+// tag as cosign gives its own.
+func mayCarryEvidence(e local.Event) bool {
+	return e.Subject != "" || slices.ContainsFunc(e.Tags, func(tag string) bool {
+		return strings.HasPrefix(tag, "sha256-") && (strings.HasSuffix(tag, ".sig") || strings.HasSuffix(tag, ".att"))
+	})
 }

@@ -101,6 +101,15 @@ func (d *Directory) drop(changes []db.Change) {
 	}
 }
 
+// Project returns a project by name. CodeNotFound if there is none.
+func (d *Directory) Project(ctx context.Context, name string) (*core.Project, error) {
+	p, err := d.projects.get(ctx, name)
+	if err == nil && p == nil {
+		err = noProject(name)
+	}
+	return p, err
+}
+
 // Account returns an account by id. CodeNotFound if there is none. That it is disabled is never from memory.
 func (d *Directory) Account(ctx context.Context, id string) (*AccountState, error) {
 	a, err := d.accounts.get(ctx, id)

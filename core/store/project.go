@@ -245,7 +245,7 @@ func patchProject(tx *db.Tx, p *core.Project, patch ProjectPatch) error {
 	return Audit(tx, "project.update", p.ID, p.Name, detail(patch))
 }
 
-// DeleteProject removes a project with its members, robots and labels. CodeConflict while it has repositories.
+// DeleteProject removes a project with its members, robots, labels and trust documents. CodeConflict while it has repositories.
 func (s *Store) DeleteProject(ctx context.Context, p *core.Project, revision int64) error {
 	return s.write(ctx, func(tx *db.Tx) error {
 		now, found, err := row(tx.Query, `SELECT `+projectColumns+` FROM project p WHERE p.id = $1`, []any{p.ID}, scanProject)
@@ -295,6 +295,9 @@ func dropProject(tx *db.Tx, p *core.Project) error {
 		return core.Errorf(core.CodeConflict, "project %s still has repositories, or somebody is pushing to it: delete them first", p.Name)
 	}
 	if _, err := tx.Exec(`DELETE FROM project_blob WHERE project_id = $1`, p.ID); err != nil {
+		return err
+	}
+	if err := dropTrust(tx, p); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`DELETE FROM project WHERE id = $1`, p.ID); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
 )
 
@@ -86,4 +87,22 @@ func addPulls(tx *db.Tx, pulls []Pull) error {
 		ON CONFLICT (repository_id, digest) DO UPDATE SET pulls = pull_total.pulls + excluded.pulls,
 		last_at = CASE WHEN pull_total.last_at > excluded.last_at THEN pull_total.last_at ELSE excluded.last_at END`, st.args...)
 	return err
+}
+
+// PullsSince adds up the pulls of a project by manifest, name and principal since a day, the most frequent first and at most
+// n; more says that there are further ones. Principals have the names of now; whoever is gone has kind and id.
+func (s *Store) PullsSince(ctx context.Context, p *core.Project, since time.Time, n int) (all []Pull, more bool, err error) {
+	all, err = rows(s.reads(ctx), `SELECT r.name, u.digest, u.tag, COALESCE(a.username, 'robot$' || rp.name || '+' || ro.name, u.principal), SUM(u.pulls)
+		FROM pull u JOIN repository r ON r.id = u.repository_id
+		LEFT JOIN account a ON a.id = SUBSTR(u.principal, 6) -- behind user:
+		LEFT JOIN robot ro ON ro.id = SUBSTR(u.principal, 7) -- behind robot:
+		LEFT JOIN project rp ON rp.id = ro.project_id
+		WHERE r.project_id = $1 AND u.day >= $2 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4 LIMIT $3`, []any{p.ID, Day(since), n + 1},
+		func(row func(...any) error) (u Pull, err error) {
+			return u, row(&u.Repository, &u.Digest, &u.Tag, &u.Principal, &u.Pulls)
+		})
+	if len(all) > n {
+		return all[:n], true, err
+	}
+	return all, false, err
 }

@@ -62,3 +62,39 @@ func (s *Store) Tag(ctx context.Context, p *core.Project, repository, name strin
 	}
 	return t, err
 }
+
+// Tagged is a manifest of a repository and its tags.
+type Tagged struct {
+	Repository string // whole name
+	Digest     string
+	Tags       []string // in byte order
+}
+
+// TaggedArtifacts lists what has tags in a project, the newest push first and at most n; more says that there are further ones.
+// Of an artifact with very many tags only the first are listed.
+func (s *Store) TaggedArtifacts(ctx context.Context, p *core.Project, n int) (all []Tagged, more bool, err error) {
+	const maxTags = 100
+	_, err = rows(s.reads(ctx), `WITH newest AS (SELECT l.repository_id, l.digest, l.pushed_at, r.name FROM manifest_link l
+			JOIN repository r ON r.id = l.repository_id WHERE r.project_id = $1
+			AND EXISTS (SELECT 1 FROM tag t WHERE t.repository_id = l.repository_id AND t.digest = l.digest)
+			ORDER BY l.pushed_at DESC, r.name, l.digest LIMIT $2),
+		named AS (SELECT w.name AS repository, w.digest, w.pushed_at, t.name AS tag,
+			ROW_NUMBER() OVER (PARTITION BY t.repository_id, t.digest ORDER BY t.name) AS place
+			FROM newest w JOIN tag t ON t.repository_id = w.repository_id AND t.digest = w.digest)
+		SELECT repository, digest, tag FROM named WHERE place <= $3 ORDER BY pushed_at DESC, repository, digest, place`,
+		[]any{p.ID, n + 1, maxTags}, func(row func(...any) error) (struct{}, error) {
+			var a Tagged
+			var tag string
+			err := row(&a.Repository, &a.Digest, &tag)
+			if last := len(all) - 1; last < 0 || all[last].Repository != a.Repository || all[last].Digest != a.Digest {
+				all = append(all, a)
+			}
+			last := &all[len(all)-1]
+			last.Tags = append(last.Tags, tag)
+			return struct{}{}, err
+		})
+	if len(all) > n {
+		return all[:n], true, err
+	}
+	return all, false, err
+}

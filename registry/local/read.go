@@ -222,13 +222,11 @@ func (l *Registry) open(ctx context.Context, d digest.Digest, b *blobLink) (*reg
 		out.Content = &memoryContent{*bytes.NewReader(c)}
 		return out, nil
 	}
-	url, err := l.store.URL(ctx, b.key, l.opt.RedirectTTL)
-	if err != nil {
-		return nil, err
-	}
-	if url != "" {
-		out.URL = url
-		return out, nil
+	var err error
+	if registry.MayRedirect(ctx) {
+		if out.URL, err = l.store.URL(ctx, b.key, l.opt.RedirectTTL); err != nil || out.URL != "" {
+			return out, err
+		}
 	}
 	out.Content, err = l.store.Open(ctx, b.key)
 	return out, err

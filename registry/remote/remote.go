@@ -35,6 +35,10 @@ type Options struct {
 	// several goroutines.
 	Credentials func(ctx context.Context, host string) (Credentials, error)
 
+	// LogIn asks the registry for its challenge before anything else is sent, and not only when something was refused: for
+	// registries that let everybody in and then give less to whoever is not known.
+	LogIn bool
+
 	// PlainHTTP admits a base URL without TLS.
 	PlainHTTP bool
 

@@ -103,6 +103,9 @@ func (r *Registry) readAll(ctx context.Context, resp *http.Response, limit int64
 // once sends a request once, or twice if the registry first wants to know who asks.
 func (r *Registry) once(ctx context.Context, c *call) (*http.Response, error) {
 	credentials, err := r.auth.header(ctx, c.scope)
+	if err == nil && credentials == "" && r.opt.LogIn {
+		credentials, err = r.logIn(ctx, c.scope)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +131,19 @@ func (r *Registry) once(ctx context.Context, c *call) (*http.Response, error) {
 		return nil, r.failure(resp, c)
 	}
 	return resp, nil
+}
+
+// logIn asks the registry how it wants to be told who asks, as docker does first of all.
+func (r *Registry) logIn(ctx context.Context, s scope) (string, error) {
+	resp, err := r.send(ctx, &call{method: http.MethodGet, path: "/v2/"}, "")
+	if err != nil {
+		return "", err
+	}
+	defer discard(resp)
+	if resp.StatusCode != http.StatusUnauthorized || !sameHost(resp.Request.URL, &r.base) {
+		return "", nil
+	}
+	return r.auth.challenged(ctx, resp, s, "")
 }
 
 // send sends a request and follows redirects, if it is a read.

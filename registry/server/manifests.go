@@ -38,6 +38,9 @@ func (c *call) getManifest() error {
 	h["Docker-Content-Digest"] = v[0:1:1]
 	h["Etag"] = v[1:2:2]
 	h["X-Content-Type-Options"] = v[2:3:3]
+	if len(m.Warnings) > 0 {
+		h["Warning"] = warnings(m.Warnings)
+	}
 	if matches(c.r.Header["If-None-Match"], v[1]) {
 		c.w.WriteHeader(http.StatusNotModified)
 		return nil
@@ -52,6 +55,23 @@ func (c *call) getManifest() error {
 		c.s.opt.OnPull(c.ctx, c.q.Repository, c.q.Ref, m)
 	}
 	return nil
+}
+
+// warningBytes is how long all Warning headers of a response may be together (distribution specification, "Warnings").
+const warningBytes = 4096
+
+// warnings puts sentences into the one form that the specification allows. What does not fit is left out.
+func warnings(texts []string) []string {
+	var out []string
+	left := warningBytes
+	for _, t := range texts {
+		v := `299 - "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(t) + `"`
+		if left -= len(v); left < 0 {
+			break
+		}
+		out = append(out, v)
+	}
+	return out
 }
 
 // matches says whether an If-None-Match header (RFC 9110, section 13.1.2) has the tag.

@@ -1,0 +1,122 @@
+package gatekeeper
+
+import (
+	"context"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/hallmarkhub/hallmark/core/gate"
+	"github.com/hallmarkhub/hallmark/core/trust"
+	"github.com/hallmarkhub/hallmark/registry"
+)
+
+// maxUsers is how many manifests, the newest ones, are asked whether they let a blob be read.
+const maxUsers = 32
+
+// emptyJSON is the blob "{}", which stands where something has no config (OCI image specification, "Guidance for an Empty
+// Descriptor"). Everybody has it.
+const emptyJSON = digest.Digest("sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a")
+
+// blob decides whether a blob of a repository may be read by somebody who may pull and no more: if a manifest there refers
+// to it that may be. Content of trust artifacts may be read as long as nothing else refers to it: the config of a refused
+// image is JSON too, and anybody can list it in something that looks like a signature.
+func (k *Keeper) blob(ctx context.Context, now *material, repo string, d digest.Digest) (*verdict, error) {
+	kept := k.verdicts(repo)
+	if v := kept.find(&kept.blobs, d, now, k); v != nil {
+		return v, nil
+	}
+	v, err := k.decideBlob(ctx, now, repo, d)
+	if err == nil {
+		kept.keep(&kept.blobs, d, v)
+	}
+	return v, err
+}
+
+func (k *Keeper) decideBlob(ctx context.Context, now *material, repo string, d digest.Digest) (*verdict, error) {
+	if v, err := k.askHint(ctx, now, repo, d); v != nil || err != nil {
+		return v, err
+	}
+	in := gate.Input{Repository: repo, Digest: string(d), Host: k.opt.Host, Policies: now.policies, Registered: now.registered}
+	users, err := k.store.Users(ctx, repo, string(d), maxUsers)
+	if err != nil {
+		return nil, err
+	}
+	var refused *verdict
+	// Of a blob with more users than are looked at, nobody knows that none of them is something else.
+	content := len(users) > 0 && len(users) < maxUsers
+	for _, u := range users {
+		m, err := k.next.Manifest(ctx, repo, registry.Reference{Digest: digest.Digest(u)}, false)
+		if registry.CodeOf(err) == registry.CodeManifestUnknown {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		v, err := k.manifest(ctx, question{material: now, repository: repo, manifest: m})
+		if err != nil {
+			return nil, err
+		}
+		if v.trust {
+			continue
+		}
+		content = false
+		if v.Allowed() {
+			k.hints.Set(hint{repo, d}, m.Digest)
+			return v, nil
+		}
+		if refused == nil {
+			refused = v
+		}
+	}
+	if d == emptyJSON {
+		content = true
+	}
+	if content {
+		if content, err = k.trustContent(ctx, repo, d); err != nil {
+			return nil, err
+		}
+	}
+	if refused != nil && !content {
+		return refused, nil
+	}
+	in.TrustArtifact = content
+	return &verdict{Decision: gate.Decide(in, k.store.Now()), material: now, trust: content}, nil
+}
+
+// admit remembers that the blobs of a manifest may be read, because who pulls it asks for them next.
+func (k *Keeper) admit(kept *verdicts, v *verdict, parsed *registry.ParsedManifest) {
+	if !v.Allowed() || v.trust || trust.Classify(parsed) != trust.ShapeNone {
+		return
+	}
+	for _, b := range parsed.Blobs() {
+		kept.keep(&kept.blobs, b.Digest, v)
+		k.hints.Set(hint{v.Repository, b.Digest}, digest.Digest(v.Digest))
+	}
+}
+
+// hint is a blob of a repository. What let it be read last is asked first the next time: between the manifest and the
+// layers of one pull others push, which ends all verdicts, and a base layer has more users than are looked at.
+type hint struct {
+	repository string
+	blob       digest.Digest
+}
+
+// askHint asks the manifest that last let a blob be read. nil: there is none, or it does not any more.
+func (k *Keeper) askHint(ctx context.Context, now *material, repo string, d digest.Digest) (*verdict, error) {
+	user, ok := k.hints.GetIfPresent(hint{repo, d})
+	if !ok {
+		return nil, nil
+	}
+	m, err := k.next.Manifest(ctx, repo, registry.Reference{Digest: user}, false)
+	if registry.CodeOf(err) == registry.CodeManifestUnknown {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	v, err := k.manifest(ctx, question{material: now, repository: repo, manifest: m})
+	if err != nil || !v.Allowed() || v.trust {
+		return nil, err
+	}
+	return v, nil
+}

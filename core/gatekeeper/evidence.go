@@ -1,0 +1,182 @@
+package gatekeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/trust"
+	"github.com/hallmarkhub/hallmark/registry"
+)
+
+const (
+	// inlinePatience is how long a push waits for its evidence to be read. What takes longer is read by a job.
+	inlinePatience = 5 * time.Second
+	// maxContent is the largest blob that can be the content of a trust artifact, in bytes.
+	maxContent = 16 << 20
+)
+
+// ReadEvidence reads and verifies what a manifest of a repository says, and stores it. That there is no such manifest any
+// more, or that it says nothing, is no error.
+func (k *Keeper) ReadEvidence(ctx context.Context, repository string, carrier digest.Digest) error {
+	items, there, err := k.items(ctx, repository, carrier)
+	if err != nil || !there {
+		return err
+	}
+	now, err := k.material(ctx, projectOf(repository))
+	if err != nil {
+		return err
+	}
+	found, err := now.verifier.Verify(ctx, items)
+	if err != nil {
+		return err
+	}
+	return k.store.SaveEvidence(ctx, repository, string(carrier), found, now.revision)
+}
+
+// items reads what a manifest says, unverified; there is false if it is gone.
+func (k *Keeper) items(ctx context.Context, repository string, carrier digest.Digest) (items []trust.Item, there bool, err error) {
+	m, err := k.next.Manifest(ctx, repository, registry.Reference{Digest: carrier}, false)
+	switch registry.CodeOf(err) {
+	case "":
+	case registry.CodeManifestUnknown, registry.CodeNameUnknown:
+		return nil, false, nil
+	default:
+		return nil, false, err
+	}
+	parsed, err := k.parse(m)
+	if err != nil {
+		return nil, true, err
+	}
+	items, err = trust.Read(ctx, carrier, parsed, func(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+		return k.content(ctx, repository, d)
+	})
+	return items, true, err
+}
+
+// content opens a blob of at most maxContent bytes, from wherever it lies.
+func (k *Keeper) content(ctx context.Context, repository string, d digest.Digest) (io.ReadCloser, error) {
+	b, err := k.next.Blob(registry.WithoutRedirect(ctx), repository, d)
+	if err != nil {
+		return nil, err
+	}
+	if b.Content == nil {
+		return nil, fmt.Errorf("blob %s cannot be read here", d)
+	}
+	return b.Content, nil
+}
+
+// statement is the signed statement of an attestation, whose content is a blob of the repository.
+func (k *Keeper) statement(ctx context.Context, repository string, content digest.Digest) ([]byte, error) {
+	f, err := k.content(ctx, repository, content)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxContent+1))
+	if err == nil && len(b) > maxContent {
+		err = errors.New("the statement is too large")
+	}
+	if err != nil {
+		return nil, err
+	}
+	st, err := trust.ReadStatement(b)
+	if err != nil {
+		return nil, err
+	}
+	return st.Raw, nil
+}
+
+// trustContent reports whether a blob can be the content of a trust artifact: JSON, and not too large.
+func (k *Keeper) trustContent(ctx context.Context, repository string, d digest.Digest) (bool, error) {
+	size, err := k.next.StatBlob(ctx, repository, d, false)
+	switch {
+	case registry.CodeOf(err) == registry.CodeBlobUnknown:
+		return false, nil
+	case err != nil:
+		return false, err
+	case size > maxContent:
+		return false, nil
+	}
+	f, err := k.content(ctx, repository, d)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return trust.WellFormed(f) == nil, nil
+}
+
+// evidence is what is known about a digest. What could not be verified when it arrived is tried again with the keys and
+// trust roots of now, once for all who ask at the same moment.
+func (k *Keeper) evidence(ctx context.Context, repository string, d digest.Digest, now *material) (*store.Found, error) {
+	found, err := k.known(ctx, repository, d, now)
+	if err == nil && now.draft {
+		err = k.verifyAnew(ctx, repository, d, now, found)
+	}
+	return found, err
+}
+
+func (k *Keeper) known(ctx context.Context, repository string, d digest.Digest, now *material) (*store.Found, error) {
+	found, err := k.store.Evidence(ctx, repository, string(d))
+	if err != nil {
+		return nil, err
+	}
+	old := outdated(found, now.revision)
+	if len(old) == 0 {
+		return found, nil
+	}
+	_, err, _ = k.rereading.Do(repository+"@"+string(d), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), inlinePatience)
+		defer cancel()
+		for carrier := range old {
+			if err := k.ReadEvidence(ctx, repository, digest.Digest(carrier)); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	})
+	if err != nil {
+		k.opt.Log.WarnContext(ctx, "evidence could not be verified again", "repository", repository, "digest", d, "error", err)
+		found.Pending = true
+		return found, nil
+	}
+	return k.store.Evidence(ctx, repository, string(d))
+}
+
+// outdated names the manifests whose evidence would be another one with the documents of now. That a key has signed stays
+// true whatever is registered; whether a trust root vouches for something depends on the root.
+func outdated(found *store.Found, revision int64) map[string]bool {
+	old := map[string]bool{}
+	look := func(list []store.StoredEvidence) {
+		for i := range list {
+			e := &list[i]
+			if e.Trust < revision && e.Kind != core.EvidenceUnreadable && (e.Signer == nil || e.Signer.TrustRoot != "" || e.Signer.Key == "") {
+				old[e.Carrier] = true
+			}
+		}
+	}
+	look(found.Own)
+	for _, list := range found.Covering {
+		look(list)
+	}
+	return old
+}
+
+// Owed reads what is owed: what came while it could not be read at once. It returns how many manifests it looked at.
+func (k *Keeper) Owed(ctx context.Context) (int, error) {
+	const batch = 50
+	all, err := k.store.EvidenceOwed(ctx, batch)
+	var failed []error
+	for _, o := range all {
+		if err := k.ReadEvidence(ctx, o.Repository, digest.Digest(o.Carrier)); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return len(all), errors.Join(append(failed, err)...)
+}

@@ -1,0 +1,211 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/db"
+)
+
+// TrustKind says what a TrustDocument describes.
+type TrustKind string
+
+// The kinds.
+const (
+	TrustAuthority TrustKind = "authority"  // a key or an identity whose signatures count
+	TrustRoot      TrustKind = "trust-root" // by which identities are verified
+	TrustPolicy    TrustKind = "policy"     // what has to hold before something may be pulled
+)
+
+// TrustDocument is one of the things the gate decides by, of a project or of the hub. What the document says is checked
+// by whoever saves it (core/gate); here it is text.
+type TrustDocument struct {
+	Kind      TrustKind
+	Hub       bool // of the hub, and so in force in every project
+	Name      string
+	Document  string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	Revision  int64
+}
+
+// TrustMaterial is all that holds in a project: its own documents and the hub's.
+type TrustMaterial struct {
+	Documents []TrustDocument
+	// Revision grows with every change of one of them.
+	Revision int64
+}
+
+// ChangeTrust is published when a TrustDocument changed. The key is the project's name, "" for the hub's.
+const ChangeTrust = "trust"
+
+const (
+	maxTrustName      = 64
+	maxTrustDocument  = 256 << 10 // bytes; the public-good trust root has 30 KiB
+	maxTrustDocuments = 200       // of one kind and scope
+	trustColumns      = `kind, scope = '', name, document, created_at, updated_at, revision`
+)
+
+func scanTrust(row func(...any) error) (*TrustDocument, error) {
+	var d TrustDocument
+	var created, updated int64
+	err := row(&d.Kind, &d.Hub, &d.Name, &d.Document, &created, &updated, &d.Revision)
+	d.CreatedAt, d.UpdatedAt = db.Time(created), db.Time(updated)
+	return &d, err
+}
+
+// trustScope is where documents of a project lie; nil stands for the hub.
+func trustScope(p *core.Project) (scope, project string) {
+	if p == nil {
+		return "", ""
+	}
+	return p.ID, p.Name
+}
+
+func noTrust(kind TrustKind, name string) *core.Error {
+	return core.Errorf(core.CodeNotFound, "there is no %s %q here", kind, name)
+}
+
+func trustOf(q querier, scope string, kind TrustKind, name string) (*TrustDocument, bool, error) {
+	return row(q, `SELECT `+trustColumns+` FROM trust_document WHERE scope = $1 AND kind = $2 AND name = $3`,
+		[]any{scope, string(kind), name}, scanTrust)
+}
+
+// TrustDocument returns a document of a project, or of the hub if p is nil. CodeNotFound if there is none.
+func (s *Store) TrustDocument(ctx context.Context, p *core.Project, kind TrustKind, name string) (*TrustDocument, error) {
+	scope, _ := trustScope(p)
+	d, found, err := trustOf(s.reads(ctx), scope, kind, name)
+	if err == nil && !found {
+		err = noTrust(kind, name)
+	}
+	return d, err
+}
+
+// TrustDocuments lists the documents of a project, or of the hub if p is nil, in byte order of the names, at most n
+// (0: 50) after the given one; more says that there are further ones.
+func (s *Store) TrustDocuments(ctx context.Context, p *core.Project, kind TrustKind, after string, n int) (all []*TrustDocument, more bool, err error) {
+	scope, _ := trustScope(p)
+	var st statement
+	st.add(`SELECT `+trustColumns+` FROM trust_document WHERE scope = ? AND kind = ? AND name > ? ORDER BY name`, scope, string(kind), after)
+	return page(s.reads(ctx), &st, n, scanTrust)
+}
+
+// TrustMaterial reads all that holds in a project, in one statement.
+func (s *Store) TrustMaterial(ctx context.Context, p *core.Project) (*TrustMaterial, error) {
+	m := &TrustMaterial{}
+	// The revisions come as one more row: read apart, a change between the two statements would be missed.
+	docs, err := rows(s.reads(ctx), `SELECT `+trustColumns+` FROM trust_document WHERE scope IN ('', $1)
+		UNION ALL SELECT '', TRUE, '', '', 0, 0, COALESCE(CAST(SUM(revision) AS BIGINT), 0) FROM trust_revision WHERE scope IN ('', $1)
+		ORDER BY 1, 2, 3`, []any{p.ID}, scanTrust)
+	for _, d := range docs {
+		if d.Kind == "" {
+			m.Revision = d.Revision
+			continue
+		}
+		m.Documents = append(m.Documents, *d)
+	}
+	return m, err
+}
+
+// PutTrustDocument makes or changes a document of a project, or of the hub if p is nil. revision is that of the document
+// as the caller read it, 0 to make a new one; saving what is there already changes nothing and needs none.
+func (s *Store) PutTrustDocument(ctx context.Context, p *core.Project, kind TrustKind, name, document string, revision int64) (d *TrustDocument, created bool, err error) {
+	if !validWord(name, maxTrustName) {
+		return nil, false, core.Invalid("name", "a name has 1 to %d of the characters a-z, 0-9, and between them . _ -", maxTrustName)
+	}
+	if err := checkLines("/document", document, maxTrustDocument); err != nil {
+		return nil, false, err
+	}
+	scope, project := trustScope(p)
+	err = s.write(ctx, func(tx *db.Tx) error {
+		if err := touchTrust(tx, p); err != nil {
+			return err
+		}
+		var found bool
+		if d, found, err = trustOf(tx.Query, scope, kind, name); err != nil {
+			return err
+		}
+		if created = !found; found && d.Document == document && (revision == 0 || revision == d.Revision) {
+			return nil
+		}
+		if found {
+			err = checkRevision("the "+string(kind), d.Revision, revision)
+		}
+		if err != nil {
+			return err
+		}
+		if d, err = writeTrust(tx, scope, kind, name, document); err != nil {
+			return err
+		}
+		tx.Changed(ChangeTrust, project)
+		return Audit(tx, string(kind)+".save", scope, trustObject(project, name), document)
+	})
+	return d, created, err
+}
+
+func writeTrust(tx *db.Tx, scope string, kind TrustKind, name, document string) (*TrustDocument, error) {
+	d, found, err := row(tx.Query, `INSERT INTO trust_document (scope, kind, name, document, created_at, updated_at)
+		SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS BIGINT), CAST($5 AS BIGINT)
+		WHERE (SELECT COUNT(*) FROM trust_document WHERE scope = $1 AND kind = $2 AND name <> $3) < CAST($6 AS BIGINT)
+		ON CONFLICT (scope, kind, name) DO UPDATE SET document = excluded.document, updated_at = excluded.updated_at, revision = trust_document.revision + 1
+		RETURNING `+trustColumns, []any{scope, string(kind), name, document, tx.Now(), maxTrustDocuments}, scanTrust)
+	if err == nil && !found {
+		err = core.Errorf(core.CodeLimit, "there are %d of the kind %s here already, and more are not allowed: delete one that is not used any more", maxTrustDocuments, kind)
+	}
+	return d, err
+}
+
+// touchTrust counts a change, and makes transactions that change the same scope wait for each other.
+func touchTrust(tx *db.Tx, p *core.Project) error {
+	scope, _ := trustScope(p)
+	if p != nil {
+		if err := lockProject(tx, p); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(`INSERT INTO trust_revision (scope, revision) VALUES ($1, 1) ON CONFLICT (scope) DO UPDATE SET revision = trust_revision.revision + 1`, scope)
+	return err
+}
+
+// DeleteTrustDocument removes a document of a project, or of the hub if p is nil.
+func (s *Store) DeleteTrustDocument(ctx context.Context, p *core.Project, kind TrustKind, name string, revision int64) error {
+	scope, project := trustScope(p)
+	return s.write(ctx, func(tx *db.Tx) error {
+		if err := touchTrust(tx, p); err != nil {
+			return err
+		}
+		d, found, err := trustOf(tx.Query, scope, kind, name)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return noTrust(kind, name)
+		}
+		if err := checkRevision("the "+string(kind), d.Revision, revision); err != nil {
+			return err
+		}
+		c, err := tx.Exec(`DELETE FROM trust_document WHERE scope = $1 AND kind = $2 AND name = $3 AND revision = $4`, scope, string(kind), name, d.Revision)
+		if err := exactly(c, err, stale("the "+string(kind))); err != nil {
+			return err
+		}
+		tx.Changed(ChangeTrust, project)
+		return Audit(tx, string(kind)+".delete", scope, trustObject(project, name), "")
+	})
+}
+
+// dropTrust removes all documents of a project that goes.
+func dropTrust(tx *db.Tx, p *core.Project) error {
+	if _, err := tx.Exec(`DELETE FROM trust_document WHERE scope = $1`, p.ID); err != nil {
+		return err
+	}
+	_, err := tx.Exec(`DELETE FROM trust_revision WHERE scope = $1`, p.ID)
+	return err
+}
+
+func trustObject(project, name string) string {
+	if project == "" {
+		return name
+	}
+	return project + "/" + name
+}

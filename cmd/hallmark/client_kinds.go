@@ -31,6 +31,7 @@ const (
 	inMe
 	inProject
 	inRepository
+	inEither // in a project if one is named, else in the hub
 )
 
 func kinds() []kind {
@@ -44,6 +45,9 @@ func kinds() []kind {
 		{name: "repository", plural: "repositories", in: inProject, collection: "repositories", key: "name", columns: []string{"full_name", "artifacts", "tags", "pulls", "updated_at"}},
 		{name: "artifact", plural: "artifacts", in: inRepository, collection: "artifacts", key: "digest", columns: []string{"digest", "artifact_type", "tags", "size", "pushed_at"}},
 		{name: "tag", plural: "tags", in: inRepository, collection: "tags", key: "name", columns: []string{"name", "digest", "size", "updated_at"}},
+		{name: "authority", plural: "authorities", in: inEither, collection: "authorities", key: "name", columns: []string{"name", "fingerprint", "identity.subject", "identity.subject_regex", "revoked_at", "description"}},
+		{name: "trust-root", plural: "trust-roots", in: inEither, collection: "trust-roots", key: "name", columns: []string{"name", "built_in", "updated_at"}},
+		{name: "policy", plural: "policies", in: inEither, collection: "policies", key: "name", columns: []string{"name", "summary.mode", "summary.scope", "summary.wants"}},
 		{name: "job", plural: "jobs", collection: "jobs", key: "id", readOnly: true, columns: []string{"id", "kind", "state", "progress", "attempts", "created_at", "message"}},
 		{name: "audit", plural: "audit", collection: "audit", key: "id", readOnly: true, noItem: true, columns: []string{"at", "actor_name", "action", "object", "ip"}},
 	}
@@ -83,6 +87,13 @@ func (c *cli) find(k kind, typed string) (target, error) {
 		t.list = client.Path(k.collection)
 		if k.noItem && c.project != "" {
 			t.list = client.Path("projects", c.project, k.collection)
+		}
+	case inEither:
+		if project, rest, found := strings.Cut(typed, "/"); found && c.project == "" {
+			t.project, t.item = project, rest
+		}
+		if t.list = client.Path(k.collection); t.project != "" {
+			t.list = client.Path("projects", t.project, k.collection)
 		}
 	case inMe:
 		t.list = client.Path("users", "me", k.collection)

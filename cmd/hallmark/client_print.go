@@ -94,7 +94,12 @@ func plainScalar(s string) bool {
 
 func (c *cli) printTable(items []json.RawMessage, columns []string) error {
 	w := tabwriter.NewWriter(c.stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, strings.ToUpper(strings.ReplaceAll(strings.Join(columns, "\t"), "_", " ")))
+	var heads []string
+	for _, name := range columns {
+		_, last := inside(name)
+		heads = append(heads, last)
+	}
+	fmt.Fprintln(w, strings.ToUpper(strings.ReplaceAll(strings.Join(heads, "\t"), "_", " ")))
 	for _, item := range items {
 		var v map[string]json.RawMessage
 		if err := json.Unmarshal(item, &v); err != nil {
@@ -102,11 +107,32 @@ func (c *cli) printTable(items []json.RawMessage, columns []string) error {
 		}
 		cells := make([]string, 0, len(columns))
 		for _, name := range columns {
-			cells = append(cells, cell(name, v[name]))
+			cells = append(cells, cell(name, field(v, name)))
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
+}
+
+// inside cuts the name of a column, which may be that of a field of another one.
+func inside(name string) (object, field string) {
+	object, field, ok := strings.Cut(name, ".")
+	if !ok {
+		return "", name
+	}
+	return object, field
+}
+
+func field(v map[string]json.RawMessage, name string) json.RawMessage {
+	object, last := inside(name)
+	if object == "" {
+		return v[name]
+	}
+	var within map[string]json.RawMessage
+	if json.Unmarshal(v[object], &within) != nil {
+		return nil
+	}
+	return within[last]
 }
 
 // cell is a value as a person reads it in a table.

@@ -55,7 +55,7 @@ func contractOverHTTP(t *testing.T, environ func(testing.TB) []string) {
 func startHub(t *testing.T, environ ...string) *hub {
 	t.Helper()
 	cfg, err := loadConfig("", append(environ, "HALLMARK_DATA="+t.TempDir(), "HALLMARK_ADMIN_PASSWORD="+password,
-		"HALLMARK_ACCESS_LOG=none"), nil)
+		"HALLMARK_ACCESS_LOG=none", "HALLMARK_BASELINE=off"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

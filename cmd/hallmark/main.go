@@ -103,6 +103,7 @@ func (p *program) root() *cobra.Command {
 		root.AddCommand(c)
 	}
 	for _, c := range clientCommands(p.getenv, p.stdin, p.stdout, p.stderr) {
+		adopt(root, c)
 		c.GroupID = "client"
 		root.AddCommand(c)
 	}
@@ -113,6 +114,22 @@ func (p *program) root() *cobra.Command {
 	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)
 	return root
+}
+
+// adopt gives c what is below the command of its name that root has already, which goes: "keys" is both a word of those who
+// run the hub and of those who work with it.
+func adopt(root, c *cobra.Command) {
+	for _, old := range root.Commands() {
+		if old.Name() != c.Name() {
+			continue
+		}
+		for _, sub := range old.Commands() {
+			old.RemoveCommand(sub)
+			sub.Flags().AddFlagSet(old.PersistentFlags())
+			c.AddCommand(sub)
+		}
+		root.RemoveCommand(old)
+	}
 }
 
 // helpCommand is cobra's, but for what is no command: that is a mistake here as anywhere.

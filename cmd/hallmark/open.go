@@ -33,6 +33,8 @@ type opened struct {
 	keyring *seal.Keyring
 	// reserve is nil where no data directory was opened.
 	reserve *reserve
+	// address is where clients are listened to; "" where nobody listens.
+	address string
 	closes  []func() error
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -44,6 +45,7 @@ func (p *program) serve(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
+	o.address = ports.public.Addr().String()
 	if err := o.openStores(ctx); err != nil {
 		return err
 	}
@@ -183,20 +185,38 @@ func (p *program) welcome(cfg *Config, h *hub, address string) {
 		scheme = "https"
 	}
 	fmt.Fprintf(p.stdout, "Hallmark is ready at %s://%s\n", scheme, address)
-	login := "docker login -u admin " + address
+	hallmark := calledAs()
+	login, docker := hallmark+" login "+scheme+"://"+address+" -u admin", "docker login "+address+" -u admin"
 	if secret := filepath.Join(cfg.String("data"), "admin-secret"); isFile(secret) {
 		fmt.Fprintf(p.stdout, "The user is admin, the password is in %s: change it, then remove the file.\n", secret)
-		login = "docker login -u admin --password-stdin " + address + " < " + secret
+		login, docker = login+" --password-stdin < "+secret, docker+" --password-stdin < "+secret
 	} else if h.first {
 		fmt.Fprintln(p.stdout, "The user is admin, with the password of HALLMARK_ADMIN_PASSWORD.")
 	}
-	fmt.Fprintf(p.stdout, `Log in, push, pull:
+	// Who pushes may see what is not signed, so that the pull which is refused is somebody else's.
+	fmt.Fprintf(p.stdout, `Push an image; nobody else can pull it until it is signed:
   %[1]s
-  docker tag debian %[2]s/library/debian && docker push %[2]s/library/debian
-  docker pull %[2]s/library/debian
-The API is described at %[3]s://%[2]s/api/docs, and "hallmark login %[3]s://%[2]s" makes this program its client.
-Ctrl-C ends the hub.
-`, login, address, scheme)
+  docker tag debian %[3]s/library/debian && docker push %[3]s/library/debian
+  docker logout %[3]s && docker pull %[3]s/library/debian
+  %[2]s
+  %[5]s keys generate --register me --project library
+  %[5]s sign --key cosign.key %[3]s/library/debian
+  docker pull %[3]s/library/debian
+The API is described at %[4]s://%[3]s/api/docs. Ctrl-C ends the hub.
+`, docker, login, address, scheme, hallmark)
+}
+
+// calledAs is what to type for this program, whether or not it lies in the path.
+func calledAs() string {
+	if name, err := exec.LookPath("hallmark"); err == nil {
+		a, errA := os.Stat(name)
+		b, errB := os.Stat(os.Args[0])
+		if errA == nil && errB == nil && !os.SameFile(a, b) {
+			return os.Args[0]
+		}
+		return "hallmark"
+	}
+	return os.Args[0]
 }
 
 func isFile(path string) bool {

@@ -21,6 +21,7 @@ func settings() []setting {
 		{key: "tls_key", value: "", help: "Key file (PEM) of tls_cert."},
 		{key: "trusted_proxies", value: "", help: "Networks (CIDR, comma-separated) from which X-Forwarded-* is believed."},
 		{key: "admin_password", value: "", help: "Password of admin, at the first start only; empty: a random one, in admin-secret in the data directory.", secret: true},
+		{key: "baseline_floor", value: "off", help: "What no project's baseline is below: enforce, warn or off.", check: oneOf("enforce", "warn", "off")},
 		{key: "baseline", value: "enforce", help: "Baseline of new projects that name none: enforce, warn or off.", check: oneOf("enforce", "warn", "off")},
 		{key: "gc_grace", value: "24h", help: "How long what was pushed stays without being referred to.", check: isDuration},
 		{key: "roles", value: "core,jobservice", help: "What this process does: core, jobservice or both; with SQLite it has to be both.", check: areRoles},

@@ -14,6 +14,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/access"
 	"github.com/hallmarkhub/hallmark/core/auth"
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/ledger"
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
@@ -39,7 +40,8 @@ type hub struct {
 	auth     *auth.Authenticator
 	proxies  *auth.Proxies
 	keyring  *seal.Keyring
-	registry registry.Registry // with rights
+	keeper   *gatekeeper.Keeper
+	registry registry.Registry // with rights, and with the gate below them
 	jobs     *jobservice.Runner
 	pulls    *ledger.Pulls
 
@@ -54,15 +56,16 @@ type hub struct {
 	background func(ctx context.Context) // runs until ctx ends
 }
 
-// wire puts the rooms together: local -> access -> server, and everything beside them.
+// wire puts the rooms together: local -> gatekeeper -> access -> server, and everything beside them.
 func wire(ctx context.Context, o *opened) (*hub, error) {
 	h := &hub{cfg: o.cfg, log: o.log, access: o.access, db: o.db, blobs: o.blobs, keyring: o.keyring, store: store.New(o.db)}
 	if err := h.wireAuth(ctx, o); err != nil {
 		return nil, err
 	}
+	limits := registry.ManifestLimits{Payload: int(o.cfg.Bytes("limits.manifest_bytes"))}
 	loc, err := local.New(o.db, o.blobs, local.Options{
 		Record: ledger.Record, Full: o.reserve.full, MakeRoom: o.reserve.release, Lease: o.cfg.Duration("gc_grace"),
-		Manifest:    registry.ManifestLimits{Payload: int(o.cfg.Bytes("limits.manifest_bytes"))},
+		Manifest:    limits,
 		MaxBlobSize: o.cfg.Bytes("limits.blob_bytes"), UploadsPerPrincipal: o.cfg.Int("limits.uploads_per_principal"),
 		UploadsPerRepository: o.cfg.Int("limits.uploads_per_repository"),
 		ManifestCacheBytes:   int(o.cfg.Bytes("limits.manifest_cache")), BlobCacheBytes: int(o.cfg.Bytes("limits.blob_cache")),
@@ -70,7 +73,9 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.registry = access.Wrap(loc, h.dir)
+	h.keeper = gatekeeper.New(loc, gatekeeper.Options{Store: h.store, Directory: h.dir, Manifest: limits, Log: o.log,
+		Floor: core.Baseline(o.cfg.String("baseline_floor")), Host: o.host(), Link: o.verdictLink()})
+	h.registry = access.Wrap(h.keeper.Wrap(), h.dir)
 	h.pulls = ledger.NewPulls(h.store, o.log)
 	h.wireJobs(o, loc)
 	// Everybody who caches has subscribed by now.
@@ -136,7 +141,9 @@ func (h *hub) wireJobs(o *opened, loc *local.Registry) {
 		return n + keys, err
 	}))
 	h.jobs.Register(work.KindPurge, work.Purge(h.store, work.PurgeOptions{Audit: o.cfg.Duration("limits.audit_retention")}))
+	h.jobs.Register(work.KindReadEvidence, work.ReadEvidence(h.keeper.Owed))
 	h.jobs.Every(work.KindSweepUploads, 10*time.Minute)
+	h.jobs.Every(work.KindReadEvidence, time.Minute)
 	h.jobs.Every(work.KindPurge, 24*time.Hour)
 	h.background = func(ctx context.Context) {
 		var all sync.WaitGroup

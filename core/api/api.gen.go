@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/hallmarkhub/hallmark/core/gate"
+	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/oapi-codegen/runtime"
 )
 
@@ -184,6 +186,33 @@ type AuditEntry struct {
 	RequestID string  `json:"request_id"`
 }
 
+// Authority defines model for Authority.
+type Authority struct {
+	CreatedAt   time.Time `json:"created_at"`
+	Description string    `json:"description"`
+
+	// Fingerprint Of the key: the SHA-256 of its PKIX DER.
+	Fingerprint *string   `json:"fingerprint,omitempty"`
+	Identity    *Identity `json:"identity,omitempty"`
+
+	// Name Lower case letters, digits, and `.`, `_`, `-` between them.
+	//
+	// Example: release
+	Name      TrustName  `json:"name"`
+	NotAfter  *time.Time `json:"not_after,omitempty"`
+	NotBefore *time.Time `json:"not_before,omitempty"`
+
+	// PublicKey In PEM.
+	PublicKey *string `json:"public_key,omitempty"`
+
+	// RevokedAt Nothing that it has signed counts.
+	RevokedAt *time.Time `json:"revoked_at,omitempty"`
+	UpdatedAt time.Time  `json:"updated_at"`
+}
+
+// AuthorityPut defines model for AuthorityPut.
+type AuthorityPut = gatekeeper.Authority
+
 // Baseline How the trust baseline of the hub holds here.
 type Baseline string
 
@@ -192,6 +221,9 @@ type Digest = string
 
 // DisplayName defines model for DisplayName.
 type DisplayName = string
+
+// DryRun defines model for DryRun.
+type DryRun = gatekeeper.DryRun
 
 // Email Example: alice@example.org
 type Email = string
@@ -265,6 +297,9 @@ type HistoryStep struct {
 
 // ID Example: 0198c1a2-7d33-7c41-9a5e-5d1f0f6a2b10
 type ID = string
+
+// Identity defines model for Identity.
+type Identity = gatekeeper.Identity
 
 // Job defines model for Job.
 type Job struct {
@@ -423,6 +458,30 @@ type Platform struct {
 	Variant   *string `json:"variant,omitempty"`
 }
 
+// Policy defines model for Policy.
+type Policy struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Document As it was written.
+	Document string `json:"document"`
+
+	// Name Lower case letters, digits, and `.`, `_`, `-` between them.
+	//
+	// Example: release
+	Name      TrustName     `json:"name"`
+	Summary   PolicySummary `json:"summary"`
+	UpdatedAt time.Time     `json:"updated_at"`
+}
+
+// PolicyPut defines model for PolicyPut.
+type PolicyPut struct {
+	// Document A `PullPolicy` in YAML or JSON, as text. Its `metadata.name` is the name in the path, its `metadata.project` the project.
+	Document string `json:"document"`
+}
+
+// PolicySummary defines model for PolicySummary.
+type PolicySummary = gate.Summary
+
 // Problem defines model for Problem.
 type Problem struct {
 	Code ProblemCode `json:"code"`
@@ -524,6 +583,15 @@ type Referrer struct {
 	MediaType    string             `json:"media_type"`
 	Size         int64              `json:"size"`
 }
+
+// Refusal defines model for Refusal.
+type Refusal = gatekeeper.Refusal
+
+// RefusedPulls defines model for RefusedPulls.
+type RefusedPulls = gatekeeper.RefusedPulls
+
+// Repair defines model for Repair.
+type Repair = gatekeeper.Repair
 
 // Repository defines model for Repository.
 type Repository struct {
@@ -792,6 +860,52 @@ type TokenCreated struct {
 	Token string `json:"token"`
 }
 
+// TrustName Lower case letters, digits, and `.`, `_`, `-` between them.
+//
+// Example: release
+type TrustName = string
+
+// TrustParty defines model for TrustParty.
+type TrustParty struct {
+	From  *time.Time `json:"from,omitempty"`
+	ID    string     `json:"id"`
+	Name  string     `json:"name"`
+	Until *time.Time `json:"until,omitempty"`
+	URI   *string    `json:"uri,omitempty"`
+}
+
+// TrustRoot defines model for TrustRoot.
+type TrustRoot struct {
+	// Authorities They issue certificates.
+	Authorities     []TrustParty `json:"authorities"`
+	BuiltIn         bool         `json:"built_in"`
+	CertificateLogs []TrustParty `json:"certificate_logs"`
+
+	// CreatedAt Absent for what is built in.
+	CreatedAt *time.Time `json:"created_at,omitempty"`
+
+	// Document A trusted_root.json, as text. Empty in lists.
+	Document string `json:"document"`
+
+	// Logs Transparency logs of signatures.
+	Logs []TrustParty `json:"logs"`
+
+	// Name Lower case letters, digits, and `.`, `_`, `-` between them.
+	//
+	// Example: release
+	Name TrustName `json:"name"`
+
+	// Timestamps Timestamp authorities.
+	Timestamps []TrustParty `json:"timestamps"`
+	UpdatedAt  *time.Time   `json:"updated_at,omitempty"`
+}
+
+// TrustRootPut defines model for TrustRootPut.
+type TrustRootPut struct {
+	// Document A trusted_root.json, as text.
+	Document string `json:"document"`
+}
+
 // User defines model for User.
 type User struct {
 	// Admin May do everything everywhere.
@@ -846,8 +960,25 @@ type UserPatch struct {
 // Example: alice
 type Username = string
 
+// Verdict defines model for Verdict.
+type Verdict = gate.Explanation
+
+// VerdictFinding defines model for VerdictFinding.
+type VerdictFinding = gate.Finding
+
+// VerdictPolicy defines model for VerdictPolicy.
+type VerdictPolicy = gate.PolicyExplanation
+
+// VerdictReason defines model for VerdictReason.
+type VerdictReason = gate.Reason
+
 // Visibility `public`: everybody may pull.
 type Visibility string
+
+// AuthorityParam Lower case letters, digits, and `.`, `_`, `-` between them.
+//
+// Example: release
+type AuthorityParam = TrustName
 
 // CursorParam defines model for CursorParam.
 type CursorParam = string
@@ -873,6 +1004,11 @@ type LeaveOwnerlessParam = bool
 // LimitParam defines model for LimitParam.
 type LimitParam = int64
 
+// PolicyParam Lower case letters, digits, and `.`, `_`, `-` between them.
+//
+// Example: release
+type PolicyParam = TrustName
+
 // ProjectParam Example: team
 type ProjectParam = ProjectName
 
@@ -887,6 +1023,11 @@ type RepositoryParam = RepositoryPath
 
 // TagParam Example: 1.2
 type TagParam = TagName
+
+// TrustRootParam Lower case letters, digits, and `.`, `_`, `-` between them.
+//
+// Example: release
+type TrustRootParam = TrustName
 
 // UsernameParam Lower case letters, digits, and `.`, `_`, `-` between them.
 //
@@ -953,6 +1094,33 @@ type ExportAuditParams struct {
 // ExportAuditParamsFormat defines parameters for ExportAudit.
 type ExportAuditParamsFormat string
 
+// ListAuthoritiesParams defines parameters for ListAuthorities.
+type ListAuthoritiesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteAuthorityParams defines parameters for DeleteAuthority.
+type DeleteAuthorityParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// PutAuthorityParams defines parameters for PutAuthority.
+type PutAuthorityParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// RevokeAuthorityParams defines parameters for RevokeAuthority.
+type RevokeAuthorityParams struct {
+	// IdempotencyKey Do this once.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListJobsParams defines parameters for ListJobs.
 type ListJobsParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -984,6 +1152,27 @@ type RetryJobParams struct {
 type RotateKeysParams struct {
 	// IdempotencyKey Do this once.
 	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// ListPoliciesParams defines parameters for ListPolicies.
+type ListPoliciesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeletePolicyParams defines parameters for DeletePolicy.
+type DeletePolicyParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// PutPolicyParams defines parameters for PutPolicy.
+type PutPolicyParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
 
 // ListProjectsParams defines parameters for ListProjects.
@@ -1076,6 +1265,33 @@ type ExportProjectAuditParams struct {
 // ExportProjectAuditParamsFormat defines parameters for ExportProjectAudit.
 type ExportProjectAuditParamsFormat string
 
+// ListProjectAuthoritiesParams defines parameters for ListProjectAuthorities.
+type ListProjectAuthoritiesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteProjectAuthorityParams defines parameters for DeleteProjectAuthority.
+type DeleteProjectAuthorityParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// PutProjectAuthorityParams defines parameters for PutProjectAuthority.
+type PutProjectAuthorityParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// RevokeProjectAuthorityParams defines parameters for RevokeProjectAuthority.
+type RevokeProjectAuthorityParams struct {
+	// IdempotencyKey Do this once.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListLabelsParams defines parameters for ListLabels.
 type ListLabelsParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -1117,6 +1333,33 @@ type DeleteMemberParams struct {
 
 // PutMemberParams defines parameters for PutMember.
 type PutMemberParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// ListProjectPoliciesParams defines parameters for ListProjectPolicies.
+type ListProjectPoliciesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DryRunProjectPolicyParams defines parameters for DryRunProjectPolicy.
+type DryRunProjectPolicyParams struct {
+	// IdempotencyKey Do this once.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteProjectPolicyParams defines parameters for DeleteProjectPolicy.
+type DeleteProjectPolicyParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// PutProjectPolicyParams defines parameters for PutProjectPolicy.
+type PutProjectPolicyParams struct {
 	// IfMatch `ETag` of the last read.
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
@@ -1244,6 +1487,27 @@ type RotateRobotParams struct {
 	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
+// ListProjectTrustRootsParams defines parameters for ListProjectTrustRoots.
+type ListProjectTrustRootsParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteProjectTrustRootParams defines parameters for DeleteProjectTrustRoot.
+type DeleteProjectTrustRootParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// PutProjectTrustRootParams defines parameters for PutProjectTrustRoot.
+type PutProjectTrustRootParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -1251,6 +1515,27 @@ type ListSessionsParams struct {
 
 	// Cursor From the `Link` of the page before.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListTrustRootsParams defines parameters for ListTrustRoots.
+type ListTrustRootsParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteTrustRootParams defines parameters for DeleteTrustRoot.
+type DeleteTrustRootParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// PutTrustRootParams defines parameters for PutTrustRoot.
+type PutTrustRootParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
 
 // ListUsersParams defines parameters for ListUsers.
@@ -1316,17 +1601,32 @@ type UpdateUserParams struct {
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
 
+// PutAuthorityJSONRequestBody defines body for PutAuthority for application/json ContentType.
+type PutAuthorityJSONRequestBody = AuthorityPut
+
+// PutPolicyJSONRequestBody defines body for PutPolicy for application/json ContentType.
+type PutPolicyJSONRequestBody = PolicyPut
+
 // CreateProjectJSONRequestBody defines body for CreateProject for application/json ContentType.
 type CreateProjectJSONRequestBody = ProjectCreate
 
 // UpdateProjectJSONRequestBody defines body for UpdateProject for application/json ContentType.
 type UpdateProjectJSONRequestBody = ProjectPatch
 
+// PutProjectAuthorityJSONRequestBody defines body for PutProjectAuthority for application/json ContentType.
+type PutProjectAuthorityJSONRequestBody = AuthorityPut
+
 // PutLabelJSONRequestBody defines body for PutLabel for application/json ContentType.
 type PutLabelJSONRequestBody = LabelPut
 
 // PutMemberJSONRequestBody defines body for PutMember for application/json ContentType.
 type PutMemberJSONRequestBody = MemberPut
+
+// DryRunProjectPolicyJSONRequestBody defines body for DryRunProjectPolicy for application/json ContentType.
+type DryRunProjectPolicyJSONRequestBody = PolicyPut
+
+// PutProjectPolicyJSONRequestBody defines body for PutProjectPolicy for application/json ContentType.
+type PutProjectPolicyJSONRequestBody = PolicyPut
 
 // UpdateRepositoryJSONRequestBody defines body for UpdateRepository for application/json ContentType.
 type UpdateRepositoryJSONRequestBody = RepositoryPatch
@@ -1346,11 +1646,17 @@ type UpdateRobotJSONRequestBody = RobotPatch
 // RotateRobotJSONRequestBody defines body for RotateRobot for application/json ContentType.
 type RotateRobotJSONRequestBody = RobotRotate
 
+// PutProjectTrustRootJSONRequestBody defines body for PutProjectTrustRoot for application/json ContentType.
+type PutProjectTrustRootJSONRequestBody = TrustRootPut
+
 // CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
 type CreateSessionJSONRequestBody = SessionCreate
 
 // VerifyCurrentSessionJSONRequestBody defines body for VerifyCurrentSession for application/json ContentType.
 type VerifyCurrentSessionJSONRequestBody = PasswordProof
+
+// PutTrustRootJSONRequestBody defines body for PutTrustRoot for application/json ContentType.
+type PutTrustRootJSONRequestBody = TrustRootPut
 
 // CreateUserJSONRequestBody defines body for CreateUser for application/json ContentType.
 type CreateUserJSONRequestBody = UserCreate
@@ -1378,6 +1684,21 @@ type ServerInterface interface {
 	// ExportAudit Export the audit trail
 	// (GET /audit/export)
 	ExportAudit(w http.ResponseWriter, r *http.Request, params ExportAuditParams)
+	// ListAuthorities List the authorities of the hub
+	// (GET /authorities)
+	ListAuthorities(w http.ResponseWriter, r *http.Request, params ListAuthoritiesParams)
+	// DeleteAuthority Remove an authority of the hub
+	// (DELETE /authorities/{authority})
+	DeleteAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam, params DeleteAuthorityParams)
+	// GetAuthority One authority
+	// (GET /authorities/{authority})
+	GetAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam)
+	// PutAuthority Register a key or an identity of the hub
+	// (PUT /authorities/{authority})
+	PutAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam, params PutAuthorityParams)
+	// RevokeAuthority Revoke an authority of the hub
+	// (POST /authorities/{authority}/revoke)
+	RevokeAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam, params RevokeAuthorityParams)
 	// ListJobs List jobs
 	// (GET /jobs)
 	ListJobs(w http.ResponseWriter, r *http.Request, params ListJobsParams)
@@ -1396,6 +1717,18 @@ type ServerInterface interface {
 	// RotateKeys Make a new key for signing tokens
 	// (POST /keys/rotate)
 	RotateKeys(w http.ResponseWriter, r *http.Request, params RotateKeysParams)
+	// ListPolicies List the pull policies of the hub
+	// (GET /policies)
+	ListPolicies(w http.ResponseWriter, r *http.Request, params ListPoliciesParams)
+	// DeletePolicy Remove a pull policy of the hub
+	// (DELETE /policies/{policy})
+	DeletePolicy(w http.ResponseWriter, r *http.Request, policy PolicyParam, params DeletePolicyParams)
+	// GetPolicy One pull policy
+	// (GET /policies/{policy})
+	GetPolicy(w http.ResponseWriter, r *http.Request, policy PolicyParam)
+	// PutPolicy Make or change a pull policy of the hub
+	// (PUT /policies/{policy})
+	PutPolicy(w http.ResponseWriter, r *http.Request, policy PolicyParam, params PutPolicyParams)
 	// ListProjects List projects
 	// (GET /projects)
 	ListProjects(w http.ResponseWriter, r *http.Request, params ListProjectsParams)
@@ -1417,6 +1750,21 @@ type ServerInterface interface {
 	// ExportProjectAudit Export the audit trail of a project
 	// (GET /projects/{project}/audit/export)
 	ExportProjectAudit(w http.ResponseWriter, r *http.Request, project ProjectParam, params ExportProjectAuditParams)
+	// ListProjectAuthorities List the authorities of a project
+	// (GET /projects/{project}/authorities)
+	ListProjectAuthorities(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectAuthoritiesParams)
+	// DeleteProjectAuthority Remove an authority of a project
+	// (DELETE /projects/{project}/authorities/{authority})
+	DeleteProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam, params DeleteProjectAuthorityParams)
+	// GetProjectAuthority One authority
+	// (GET /projects/{project}/authorities/{authority})
+	GetProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam)
+	// PutProjectAuthority Register a key or an identity of a project
+	// (PUT /projects/{project}/authorities/{authority})
+	PutProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam, params PutProjectAuthorityParams)
+	// RevokeProjectAuthority Revoke an authority of a project
+	// (POST /projects/{project}/authorities/{authority}/revoke)
+	RevokeProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam, params RevokeProjectAuthorityParams)
 	// ListLabels List labels
 	// (GET /projects/{project}/labels)
 	ListLabels(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListLabelsParams)
@@ -1441,6 +1789,21 @@ type ServerInterface interface {
 	// PutMember Add a member or change the role
 	// (PUT /projects/{project}/members/{username})
 	PutMember(w http.ResponseWriter, r *http.Request, project ProjectParam, username UsernameParam, params PutMemberParams)
+	// ListProjectPolicies List the pull policies of a project
+	// (GET /projects/{project}/policies)
+	ListProjectPolicies(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectPoliciesParams)
+	// DryRunProjectPolicy What a pull policy would refuse
+	// (POST /projects/{project}/policies/dry-run)
+	DryRunProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, params DryRunProjectPolicyParams)
+	// DeleteProjectPolicy Remove a pull policy of a project
+	// (DELETE /projects/{project}/policies/{policy})
+	DeleteProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, policy PolicyParam, params DeleteProjectPolicyParams)
+	// GetProjectPolicy One pull policy
+	// (GET /projects/{project}/policies/{policy})
+	GetProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, policy PolicyParam)
+	// PutProjectPolicy Make or change a pull policy of a project
+	// (PUT /projects/{project}/policies/{policy})
+	PutProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, policy PolicyParam, params PutProjectPolicyParams)
 	// ListRepositories List repositories
 	// (GET /projects/{project}/repositories)
 	ListRepositories(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListRepositoriesParams)
@@ -1480,6 +1843,9 @@ type ServerInterface interface {
 	// ListArtifactTags Tags of an artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/tags)
 	ListArtifactTags(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListArtifactTagsParams)
+	// GetVerdict Whether an artifact may be pulled, and why
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/verdict)
+	GetVerdict(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam)
 	// ListTags List tags
 	// (GET /projects/{project}/repositories/{repository}/tags)
 	ListTags(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, params ListTagsParams)
@@ -1510,6 +1876,18 @@ type ServerInterface interface {
 	// RotateRobot Give a robot a new secret
 	// (POST /projects/{project}/robots/{id}/rotate)
 	RotateRobot(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam, params RotateRobotParams)
+	// ListProjectTrustRoots List the trust roots of a project
+	// (GET /projects/{project}/trust-roots)
+	ListProjectTrustRoots(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectTrustRootsParams)
+	// DeleteProjectTrustRoot Remove a trust root of a project
+	// (DELETE /projects/{project}/trust-roots/{root})
+	DeleteProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam, params DeleteProjectTrustRootParams)
+	// GetProjectTrustRoot One trust root
+	// (GET /projects/{project}/trust-roots/{root})
+	GetProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam)
+	// PutProjectTrustRoot Make or change a trust root of a project
+	// (PUT /projects/{project}/trust-roots/{root})
+	PutProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam, params PutProjectTrustRootParams)
 	// DeleteSessions Log out everywhere
 	// (DELETE /sessions)
 	DeleteSessions(w http.ResponseWriter, r *http.Request)
@@ -1537,6 +1915,18 @@ type ServerInterface interface {
 	// GetSystemInfo Version and addresses
 	// (GET /system/info)
 	GetSystemInfo(w http.ResponseWriter, r *http.Request)
+	// ListTrustRoots List the trust roots of the hub
+	// (GET /trust-roots)
+	ListTrustRoots(w http.ResponseWriter, r *http.Request, params ListTrustRootsParams)
+	// DeleteTrustRoot Remove a trust root of the hub
+	// (DELETE /trust-roots/{root})
+	DeleteTrustRoot(w http.ResponseWriter, r *http.Request, root TrustRootParam, params DeleteTrustRootParams)
+	// GetTrustRoot One trust root
+	// (GET /trust-roots/{root})
+	GetTrustRoot(w http.ResponseWriter, r *http.Request, root TrustRootParam)
+	// PutTrustRoot Make or change a trust root of the hub
+	// (PUT /trust-roots/{root})
+	PutTrustRoot(w http.ResponseWriter, r *http.Request, root TrustRootParam, params PutTrustRootParams)
 	// ListUsers List users
 	// (GET /users)
 	ListUsers(w http.ResponseWriter, r *http.Request, params ListUsersParams)
@@ -1594,6 +1984,36 @@ func (_ Unimplemented) ExportAudit(w http.ResponseWriter, r *http.Request, param
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListAuthorities List the authorities of the hub
+// (GET /authorities)
+func (_ Unimplemented) ListAuthorities(w http.ResponseWriter, r *http.Request, params ListAuthoritiesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteAuthority Remove an authority of the hub
+// (DELETE /authorities/{authority})
+func (_ Unimplemented) DeleteAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam, params DeleteAuthorityParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetAuthority One authority
+// (GET /authorities/{authority})
+func (_ Unimplemented) GetAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutAuthority Register a key or an identity of the hub
+// (PUT /authorities/{authority})
+func (_ Unimplemented) PutAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam, params PutAuthorityParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RevokeAuthority Revoke an authority of the hub
+// (POST /authorities/{authority}/revoke)
+func (_ Unimplemented) RevokeAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam, params RevokeAuthorityParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListJobs List jobs
 // (GET /jobs)
 func (_ Unimplemented) ListJobs(w http.ResponseWriter, r *http.Request, params ListJobsParams) {
@@ -1627,6 +2047,30 @@ func (_ Unimplemented) RetryJob(w http.ResponseWriter, r *http.Request, id IDPar
 // RotateKeys Make a new key for signing tokens
 // (POST /keys/rotate)
 func (_ Unimplemented) RotateKeys(w http.ResponseWriter, r *http.Request, params RotateKeysParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListPolicies List the pull policies of the hub
+// (GET /policies)
+func (_ Unimplemented) ListPolicies(w http.ResponseWriter, r *http.Request, params ListPoliciesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeletePolicy Remove a pull policy of the hub
+// (DELETE /policies/{policy})
+func (_ Unimplemented) DeletePolicy(w http.ResponseWriter, r *http.Request, policy PolicyParam, params DeletePolicyParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetPolicy One pull policy
+// (GET /policies/{policy})
+func (_ Unimplemented) GetPolicy(w http.ResponseWriter, r *http.Request, policy PolicyParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutPolicy Make or change a pull policy of the hub
+// (PUT /policies/{policy})
+func (_ Unimplemented) PutPolicy(w http.ResponseWriter, r *http.Request, policy PolicyParam, params PutPolicyParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1669,6 +2113,36 @@ func (_ Unimplemented) ListProjectAudit(w http.ResponseWriter, r *http.Request, 
 // ExportProjectAudit Export the audit trail of a project
 // (GET /projects/{project}/audit/export)
 func (_ Unimplemented) ExportProjectAudit(w http.ResponseWriter, r *http.Request, project ProjectParam, params ExportProjectAuditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListProjectAuthorities List the authorities of a project
+// (GET /projects/{project}/authorities)
+func (_ Unimplemented) ListProjectAuthorities(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectAuthoritiesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteProjectAuthority Remove an authority of a project
+// (DELETE /projects/{project}/authorities/{authority})
+func (_ Unimplemented) DeleteProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam, params DeleteProjectAuthorityParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetProjectAuthority One authority
+// (GET /projects/{project}/authorities/{authority})
+func (_ Unimplemented) GetProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutProjectAuthority Register a key or an identity of a project
+// (PUT /projects/{project}/authorities/{authority})
+func (_ Unimplemented) PutProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam, params PutProjectAuthorityParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RevokeProjectAuthority Revoke an authority of a project
+// (POST /projects/{project}/authorities/{authority}/revoke)
+func (_ Unimplemented) RevokeProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam, params RevokeProjectAuthorityParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1717,6 +2191,36 @@ func (_ Unimplemented) GetMember(w http.ResponseWriter, r *http.Request, project
 // PutMember Add a member or change the role
 // (PUT /projects/{project}/members/{username})
 func (_ Unimplemented) PutMember(w http.ResponseWriter, r *http.Request, project ProjectParam, username UsernameParam, params PutMemberParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListProjectPolicies List the pull policies of a project
+// (GET /projects/{project}/policies)
+func (_ Unimplemented) ListProjectPolicies(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectPoliciesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DryRunProjectPolicy What a pull policy would refuse
+// (POST /projects/{project}/policies/dry-run)
+func (_ Unimplemented) DryRunProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, params DryRunProjectPolicyParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteProjectPolicy Remove a pull policy of a project
+// (DELETE /projects/{project}/policies/{policy})
+func (_ Unimplemented) DeleteProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, policy PolicyParam, params DeleteProjectPolicyParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetProjectPolicy One pull policy
+// (GET /projects/{project}/policies/{policy})
+func (_ Unimplemented) GetProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, policy PolicyParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutProjectPolicy Make or change a pull policy of a project
+// (PUT /projects/{project}/policies/{policy})
+func (_ Unimplemented) PutProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, policy PolicyParam, params PutProjectPolicyParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1798,6 +2302,12 @@ func (_ Unimplemented) ListArtifactTags(w http.ResponseWriter, r *http.Request, 
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetVerdict Whether an artifact may be pulled, and why
+// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/verdict)
+func (_ Unimplemented) GetVerdict(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListTags List tags
 // (GET /projects/{project}/repositories/{repository}/tags)
 func (_ Unimplemented) ListTags(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, params ListTagsParams) {
@@ -1858,6 +2368,30 @@ func (_ Unimplemented) RotateRobot(w http.ResponseWriter, r *http.Request, proje
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListProjectTrustRoots List the trust roots of a project
+// (GET /projects/{project}/trust-roots)
+func (_ Unimplemented) ListProjectTrustRoots(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectTrustRootsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteProjectTrustRoot Remove a trust root of a project
+// (DELETE /projects/{project}/trust-roots/{root})
+func (_ Unimplemented) DeleteProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam, params DeleteProjectTrustRootParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetProjectTrustRoot One trust root
+// (GET /projects/{project}/trust-roots/{root})
+func (_ Unimplemented) GetProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutProjectTrustRoot Make or change a trust root of a project
+// (PUT /projects/{project}/trust-roots/{root})
+func (_ Unimplemented) PutProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam, params PutProjectTrustRootParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // DeleteSessions Log out everywhere
 // (DELETE /sessions)
 func (_ Unimplemented) DeleteSessions(w http.ResponseWriter, r *http.Request) {
@@ -1909,6 +2443,30 @@ func (_ Unimplemented) GetSystemHealth(w http.ResponseWriter, r *http.Request) {
 // GetSystemInfo Version and addresses
 // (GET /system/info)
 func (_ Unimplemented) GetSystemInfo(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListTrustRoots List the trust roots of the hub
+// (GET /trust-roots)
+func (_ Unimplemented) ListTrustRoots(w http.ResponseWriter, r *http.Request, params ListTrustRootsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteTrustRoot Remove a trust root of the hub
+// (DELETE /trust-roots/{root})
+func (_ Unimplemented) DeleteTrustRoot(w http.ResponseWriter, r *http.Request, root TrustRootParam, params DeleteTrustRootParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetTrustRoot One trust root
+// (GET /trust-roots/{root})
+func (_ Unimplemented) GetTrustRoot(w http.ResponseWriter, r *http.Request, root TrustRootParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutTrustRoot Make or change a trust root of the hub
+// (PUT /trust-roots/{root})
+func (_ Unimplemented) PutTrustRoot(w http.ResponseWriter, r *http.Request, root TrustRootParam, params PutTrustRootParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2260,6 +2818,228 @@ func (siw *ServerInterfaceWrapper) ExportAudit(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// ListAuthorities operation middleware
+func (siw *ServerInterfaceWrapper) ListAuthorities(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuthoritiesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAuthorities(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteAuthority operation middleware
+func (siw *ServerInterfaceWrapper) DeleteAuthority(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "authority" -------------
+	var authority AuthorityParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authority", chi.URLParam(r, "authority"), &authority, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "authority", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteAuthorityParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteAuthority(w, r, authority, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAuthority operation middleware
+func (siw *ServerInterfaceWrapper) GetAuthority(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "authority" -------------
+	var authority AuthorityParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authority", chi.URLParam(r, "authority"), &authority, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "authority", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAuthority(w, r, authority)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutAuthority operation middleware
+func (siw *ServerInterfaceWrapper) PutAuthority(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "authority" -------------
+	var authority AuthorityParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authority", chi.URLParam(r, "authority"), &authority, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "authority", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutAuthorityParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutAuthority(w, r, authority, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeAuthority operation middleware
+func (siw *ServerInterfaceWrapper) RevokeAuthority(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "authority" -------------
+	var authority AuthorityParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authority", chi.URLParam(r, "authority"), &authority, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "authority", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeAuthorityParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeAuthority(w, r, authority, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListJobs operation middleware
 func (siw *ServerInterfaceWrapper) ListJobs(w http.ResponseWriter, r *http.Request) {
 
@@ -2516,6 +3296,178 @@ func (siw *ServerInterfaceWrapper) RotateKeys(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RotateKeys(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListPolicies operation middleware
+func (siw *ServerInterfaceWrapper) ListPolicies(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPoliciesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPolicies(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeletePolicy operation middleware
+func (siw *ServerInterfaceWrapper) DeletePolicy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "policy" -------------
+	var policy PolicyParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "policy", chi.URLParam(r, "policy"), &policy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "policy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeletePolicyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeletePolicy(w, r, policy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetPolicy operation middleware
+func (siw *ServerInterfaceWrapper) GetPolicy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "policy" -------------
+	var policy PolicyParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "policy", chi.URLParam(r, "policy"), &policy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "policy", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPolicy(w, r, policy)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutPolicy operation middleware
+func (siw *ServerInterfaceWrapper) PutPolicy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "policy" -------------
+	var policy PolicyParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "policy", chi.URLParam(r, "policy"), &policy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "policy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutPolicyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutPolicy(w, r, policy, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3030,6 +3982,273 @@ func (siw *ServerInterfaceWrapper) ExportProjectAudit(w http.ResponseWriter, r *
 	handler.ServeHTTP(w, r)
 }
 
+// ListProjectAuthorities operation middleware
+func (siw *ServerInterfaceWrapper) ListProjectAuthorities(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProjectAuthoritiesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProjectAuthorities(w, r, project, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteProjectAuthority operation middleware
+func (siw *ServerInterfaceWrapper) DeleteProjectAuthority(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "authority" -------------
+	var authority AuthorityParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authority", chi.URLParam(r, "authority"), &authority, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "authority", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteProjectAuthorityParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteProjectAuthority(w, r, project, authority, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetProjectAuthority operation middleware
+func (siw *ServerInterfaceWrapper) GetProjectAuthority(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "authority" -------------
+	var authority AuthorityParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authority", chi.URLParam(r, "authority"), &authority, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "authority", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProjectAuthority(w, r, project, authority)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutProjectAuthority operation middleware
+func (siw *ServerInterfaceWrapper) PutProjectAuthority(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "authority" -------------
+	var authority AuthorityParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authority", chi.URLParam(r, "authority"), &authority, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "authority", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutProjectAuthorityParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutProjectAuthority(w, r, project, authority, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeProjectAuthority operation middleware
+func (siw *ServerInterfaceWrapper) RevokeProjectAuthority(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "authority" -------------
+	var authority AuthorityParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "authority", chi.URLParam(r, "authority"), &authority, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "authority", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeProjectAuthorityParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeProjectAuthority(w, r, project, authority, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListLabels operation middleware
 func (siw *ServerInterfaceWrapper) ListLabels(w http.ResponseWriter, r *http.Request) {
 
@@ -3450,6 +4669,264 @@ func (siw *ServerInterfaceWrapper) PutMember(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PutMember(w, r, project, username, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListProjectPolicies operation middleware
+func (siw *ServerInterfaceWrapper) ListProjectPolicies(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProjectPoliciesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProjectPolicies(w, r, project, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DryRunProjectPolicy operation middleware
+func (siw *ServerInterfaceWrapper) DryRunProjectPolicy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DryRunProjectPolicyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DryRunProjectPolicy(w, r, project, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteProjectPolicy operation middleware
+func (siw *ServerInterfaceWrapper) DeleteProjectPolicy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "policy" -------------
+	var policy PolicyParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "policy", chi.URLParam(r, "policy"), &policy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "policy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteProjectPolicyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteProjectPolicy(w, r, project, policy, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetProjectPolicy operation middleware
+func (siw *ServerInterfaceWrapper) GetProjectPolicy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "policy" -------------
+	var policy PolicyParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "policy", chi.URLParam(r, "policy"), &policy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "policy", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProjectPolicy(w, r, project, policy)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutProjectPolicy operation middleware
+func (siw *ServerInterfaceWrapper) PutProjectPolicy(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "policy" -------------
+	var policy PolicyParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "policy", chi.URLParam(r, "policy"), &policy, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "policy", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutProjectPolicyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutProjectPolicy(w, r, project, policy, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4255,6 +5732,50 @@ func (siw *ServerInterfaceWrapper) ListArtifactTags(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// GetVerdict operation middleware
+func (siw *ServerInterfaceWrapper) GetVerdict(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "repository" -------------
+	var repository RepositoryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository", chi.URLParam(r, "repository"), &repository, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "reference" -------------
+	var reference ReferenceParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", chi.URLParam(r, "reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reference", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetVerdict(w, r, project, repository, reference)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListTags operation middleware
 func (siw *ServerInterfaceWrapper) ListTags(w http.ResponseWriter, r *http.Request) {
 
@@ -4794,6 +6315,214 @@ func (siw *ServerInterfaceWrapper) RotateRobot(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// ListProjectTrustRoots operation middleware
+func (siw *ServerInterfaceWrapper) ListProjectTrustRoots(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProjectTrustRootsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProjectTrustRoots(w, r, project, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteProjectTrustRoot operation middleware
+func (siw *ServerInterfaceWrapper) DeleteProjectTrustRoot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "root" -------------
+	var root TrustRootParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "root", chi.URLParam(r, "root"), &root, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "root", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteProjectTrustRootParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteProjectTrustRoot(w, r, project, root, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetProjectTrustRoot operation middleware
+func (siw *ServerInterfaceWrapper) GetProjectTrustRoot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "root" -------------
+	var root TrustRootParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "root", chi.URLParam(r, "root"), &root, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "root", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProjectTrustRoot(w, r, project, root)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutProjectTrustRoot operation middleware
+func (siw *ServerInterfaceWrapper) PutProjectTrustRoot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "root" -------------
+	var root TrustRootParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "root", chi.URLParam(r, "root"), &root, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "root", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutProjectTrustRootParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutProjectTrustRoot(w, r, project, root, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DeleteSessions operation middleware
 func (siw *ServerInterfaceWrapper) DeleteSessions(w http.ResponseWriter, r *http.Request) {
 
@@ -4955,6 +6684,178 @@ func (siw *ServerInterfaceWrapper) GetSystemInfo(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetSystemInfo(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListTrustRoots operation middleware
+func (siw *ServerInterfaceWrapper) ListTrustRoots(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTrustRootsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListTrustRoots(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteTrustRoot operation middleware
+func (siw *ServerInterfaceWrapper) DeleteTrustRoot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "root" -------------
+	var root TrustRootParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "root", chi.URLParam(r, "root"), &root, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "root", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteTrustRootParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteTrustRoot(w, r, root, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetTrustRoot operation middleware
+func (siw *ServerInterfaceWrapper) GetTrustRoot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "root" -------------
+	var root TrustRootParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "root", chi.URLParam(r, "root"), &root, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "root", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetTrustRoot(w, r, root)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutTrustRoot operation middleware
+func (siw *ServerInterfaceWrapper) PutTrustRoot(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "root" -------------
+	var root TrustRootParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "root", chi.URLParam(r, "root"), &root, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "root", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutTrustRootParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutTrustRoot(w, r, root, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5685,6 +7586,90 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Put(options.BaseURL+"/projects/{project}/labels/{label}", wrapper.PutLabel)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/authorities", wrapper.ListAuthorities)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/authorities/{authority}", wrapper.DeleteAuthority)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/authorities/{authority}", wrapper.GetAuthority)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/authorities/{authority}", wrapper.PutAuthority)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/authorities/{authority}/revoke", wrapper.RevokeAuthority)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/trust-roots", wrapper.ListTrustRoots)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/trust-roots/{root}", wrapper.DeleteTrustRoot)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/trust-roots/{root}", wrapper.GetTrustRoot)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/trust-roots/{root}", wrapper.PutTrustRoot)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/policies", wrapper.ListPolicies)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/policies/{policy}", wrapper.DeletePolicy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/policies/{policy}", wrapper.GetPolicy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/policies/{policy}", wrapper.PutPolicy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/authorities", wrapper.ListProjectAuthorities)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/projects/{project}/authorities/{authority}", wrapper.DeleteProjectAuthority)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/authorities/{authority}", wrapper.GetProjectAuthority)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/projects/{project}/authorities/{authority}", wrapper.PutProjectAuthority)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/projects/{project}/authorities/{authority}/revoke", wrapper.RevokeProjectAuthority)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/trust-roots", wrapper.ListProjectTrustRoots)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/projects/{project}/trust-roots/{root}", wrapper.DeleteProjectTrustRoot)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/trust-roots/{root}", wrapper.GetProjectTrustRoot)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/projects/{project}/trust-roots/{root}", wrapper.PutProjectTrustRoot)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/policies", wrapper.ListProjectPolicies)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/projects/{project}/policies/{policy}", wrapper.DeleteProjectPolicy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/policies/{policy}", wrapper.GetProjectPolicy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/projects/{project}/policies/{policy}", wrapper.PutProjectPolicy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/projects/{project}/policies/dry-run", wrapper.DryRunProjectPolicy)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/verdict", wrapper.GetVerdict)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/projects/{project}/repositories", wrapper.ListRepositories)
 	})
 	r.Group(func(r chi.Router) {
@@ -5921,6 +7906,255 @@ type ExportAuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ExportAuditdefaultApplicationProblemPlusJSONResponse) VisitExportAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuthoritiesRequestObject struct {
+	Params ListAuthoritiesParams
+}
+
+type ListAuthoritiesResponseObject interface {
+	VisitListAuthoritiesResponse(w http.ResponseWriter) error
+}
+
+type ListAuthorities200ResponseHeaders struct {
+	Link *string
+}
+
+type ListAuthorities200JSONResponse struct {
+	Body    []Authority
+	Headers ListAuthorities200ResponseHeaders
+}
+
+func (response ListAuthorities200JSONResponse) VisitListAuthoritiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuthoritiesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAuthoritiesdefaultApplicationProblemPlusJSONResponse) VisitListAuthoritiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteAuthorityRequestObject struct {
+	Authority AuthorityParam `json:"authority"`
+	Params    DeleteAuthorityParams
+}
+
+type DeleteAuthorityResponseObject interface {
+	VisitDeleteAuthorityResponse(w http.ResponseWriter) error
+}
+
+type DeleteAuthority204Response struct {
+}
+
+func (response DeleteAuthority204Response) VisitDeleteAuthorityResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteAuthoritydefaultApplicationProblemPlusJSONResponse) VisitDeleteAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthorityRequestObject struct {
+	Authority AuthorityParam `json:"authority"`
+}
+
+type GetAuthorityResponseObject interface {
+	VisitGetAuthorityResponse(w http.ResponseWriter) error
+}
+
+type GetAuthority200ResponseHeaders struct {
+	ETag string
+}
+
+type GetAuthority200JSONResponse struct {
+	Body    Authority
+	Headers GetAuthority200ResponseHeaders
+}
+
+func (response GetAuthority200JSONResponse) VisitGetAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAuthoritydefaultApplicationProblemPlusJSONResponse) VisitGetAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutAuthorityRequestObject struct {
+	Authority AuthorityParam `json:"authority"`
+	Params    PutAuthorityParams
+	Body      *PutAuthorityJSONRequestBody
+}
+
+type PutAuthorityResponseObject interface {
+	VisitPutAuthorityResponse(w http.ResponseWriter) error
+}
+
+type PutAuthority200ResponseHeaders struct {
+	ETag string
+}
+
+type PutAuthority200JSONResponse struct {
+	Body    Authority
+	Headers PutAuthority200ResponseHeaders
+}
+
+func (response PutAuthority200JSONResponse) VisitPutAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutAuthority201ResponseHeaders struct {
+	ETag string
+}
+
+type PutAuthority201JSONResponse struct {
+	Body    Authority
+	Headers PutAuthority201ResponseHeaders
+}
+
+func (response PutAuthority201JSONResponse) VisitPutAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutAuthoritydefaultApplicationProblemPlusJSONResponse) VisitPutAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAuthorityRequestObject struct {
+	Authority AuthorityParam `json:"authority"`
+	Params    RevokeAuthorityParams
+}
+
+type RevokeAuthorityResponseObject interface {
+	VisitRevokeAuthorityResponse(w http.ResponseWriter) error
+}
+
+type RevokeAuthority200ResponseHeaders struct {
+	ETag string
+}
+
+type RevokeAuthority200JSONResponse struct {
+	Body    Authority
+	Headers RevokeAuthority200ResponseHeaders
+}
+
+func (response RevokeAuthority200JSONResponse) VisitRevokeAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeAuthoritydefaultApplicationProblemPlusJSONResponse) VisitRevokeAuthorityResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6190,6 +8424,207 @@ type RotateKeysdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RotateKeysdefaultApplicationProblemPlusJSONResponse) VisitRotateKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPoliciesRequestObject struct {
+	Params ListPoliciesParams
+}
+
+type ListPoliciesResponseObject interface {
+	VisitListPoliciesResponse(w http.ResponseWriter) error
+}
+
+type ListPolicies200ResponseHeaders struct {
+	Link *string
+}
+
+type ListPolicies200JSONResponse struct {
+	Body    []Policy
+	Headers ListPolicies200ResponseHeaders
+}
+
+func (response ListPolicies200JSONResponse) VisitListPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPoliciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPoliciesdefaultApplicationProblemPlusJSONResponse) VisitListPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeletePolicyRequestObject struct {
+	Policy PolicyParam `json:"policy"`
+	Params DeletePolicyParams
+}
+
+type DeletePolicyResponseObject interface {
+	VisitDeletePolicyResponse(w http.ResponseWriter) error
+}
+
+type DeletePolicy204Response struct {
+}
+
+func (response DeletePolicy204Response) VisitDeletePolicyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeletePolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeletePolicydefaultApplicationProblemPlusJSONResponse) VisitDeletePolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPolicyRequestObject struct {
+	Policy PolicyParam `json:"policy"`
+}
+
+type GetPolicyResponseObject interface {
+	VisitGetPolicyResponse(w http.ResponseWriter) error
+}
+
+type GetPolicy200ResponseHeaders struct {
+	ETag string
+}
+
+type GetPolicy200JSONResponse struct {
+	Body    Policy
+	Headers GetPolicy200ResponseHeaders
+}
+
+func (response GetPolicy200JSONResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPolicydefaultApplicationProblemPlusJSONResponse) VisitGetPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPolicyRequestObject struct {
+	Policy PolicyParam `json:"policy"`
+	Params PutPolicyParams
+	Body   *PutPolicyJSONRequestBody
+}
+
+type PutPolicyResponseObject interface {
+	VisitPutPolicyResponse(w http.ResponseWriter) error
+}
+
+type PutPolicy200ResponseHeaders struct {
+	ETag string
+}
+
+type PutPolicy200JSONResponse struct {
+	Body    Policy
+	Headers PutPolicy200ResponseHeaders
+}
+
+func (response PutPolicy200JSONResponse) VisitPutPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPolicy201ResponseHeaders struct {
+	ETag string
+}
+
+type PutPolicy201JSONResponse struct {
+	Body    Policy
+	Headers PutPolicy201ResponseHeaders
+}
+
+func (response PutPolicy201JSONResponse) VisitPutPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutPolicydefaultApplicationProblemPlusJSONResponse) VisitPutPolicyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6573,6 +9008,260 @@ type ExportProjectAuditdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ExportProjectAuditdefaultApplicationProblemPlusJSONResponse) VisitExportProjectAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProjectAuthoritiesRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Params  ListProjectAuthoritiesParams
+}
+
+type ListProjectAuthoritiesResponseObject interface {
+	VisitListProjectAuthoritiesResponse(w http.ResponseWriter) error
+}
+
+type ListProjectAuthorities200ResponseHeaders struct {
+	Link *string
+}
+
+type ListProjectAuthorities200JSONResponse struct {
+	Body    []Authority
+	Headers ListProjectAuthorities200ResponseHeaders
+}
+
+func (response ListProjectAuthorities200JSONResponse) VisitListProjectAuthoritiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProjectAuthoritiesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProjectAuthoritiesdefaultApplicationProblemPlusJSONResponse) VisitListProjectAuthoritiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteProjectAuthorityRequestObject struct {
+	Project   ProjectParam   `json:"project"`
+	Authority AuthorityParam `json:"authority"`
+	Params    DeleteProjectAuthorityParams
+}
+
+type DeleteProjectAuthorityResponseObject interface {
+	VisitDeleteProjectAuthorityResponse(w http.ResponseWriter) error
+}
+
+type DeleteProjectAuthority204Response struct {
+}
+
+func (response DeleteProjectAuthority204Response) VisitDeleteProjectAuthorityResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteProjectAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteProjectAuthoritydefaultApplicationProblemPlusJSONResponse) VisitDeleteProjectAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectAuthorityRequestObject struct {
+	Project   ProjectParam   `json:"project"`
+	Authority AuthorityParam `json:"authority"`
+}
+
+type GetProjectAuthorityResponseObject interface {
+	VisitGetProjectAuthorityResponse(w http.ResponseWriter) error
+}
+
+type GetProjectAuthority200ResponseHeaders struct {
+	ETag string
+}
+
+type GetProjectAuthority200JSONResponse struct {
+	Body    Authority
+	Headers GetProjectAuthority200ResponseHeaders
+}
+
+func (response GetProjectAuthority200JSONResponse) VisitGetProjectAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetProjectAuthoritydefaultApplicationProblemPlusJSONResponse) VisitGetProjectAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectAuthorityRequestObject struct {
+	Project   ProjectParam   `json:"project"`
+	Authority AuthorityParam `json:"authority"`
+	Params    PutProjectAuthorityParams
+	Body      *PutProjectAuthorityJSONRequestBody
+}
+
+type PutProjectAuthorityResponseObject interface {
+	VisitPutProjectAuthorityResponse(w http.ResponseWriter) error
+}
+
+type PutProjectAuthority200ResponseHeaders struct {
+	ETag string
+}
+
+type PutProjectAuthority200JSONResponse struct {
+	Body    Authority
+	Headers PutProjectAuthority200ResponseHeaders
+}
+
+func (response PutProjectAuthority200JSONResponse) VisitPutProjectAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectAuthority201ResponseHeaders struct {
+	ETag string
+}
+
+type PutProjectAuthority201JSONResponse struct {
+	Body    Authority
+	Headers PutProjectAuthority201ResponseHeaders
+}
+
+func (response PutProjectAuthority201JSONResponse) VisitPutProjectAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutProjectAuthoritydefaultApplicationProblemPlusJSONResponse) VisitPutProjectAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeProjectAuthorityRequestObject struct {
+	Project   ProjectParam   `json:"project"`
+	Authority AuthorityParam `json:"authority"`
+	Params    RevokeProjectAuthorityParams
+}
+
+type RevokeProjectAuthorityResponseObject interface {
+	VisitRevokeProjectAuthorityResponse(w http.ResponseWriter) error
+}
+
+type RevokeProjectAuthority200ResponseHeaders struct {
+	ETag string
+}
+
+type RevokeProjectAuthority200JSONResponse struct {
+	Body    Authority
+	Headers RevokeProjectAuthority200ResponseHeaders
+}
+
+func (response RevokeProjectAuthority200JSONResponse) VisitRevokeProjectAuthorityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeProjectAuthoritydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeProjectAuthoritydefaultApplicationProblemPlusJSONResponse) VisitRevokeProjectAuthorityResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6983,6 +9672,252 @@ type PutMemberdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PutMemberdefaultApplicationProblemPlusJSONResponse) VisitPutMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProjectPoliciesRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Params  ListProjectPoliciesParams
+}
+
+type ListProjectPoliciesResponseObject interface {
+	VisitListProjectPoliciesResponse(w http.ResponseWriter) error
+}
+
+type ListProjectPolicies200ResponseHeaders struct {
+	Link *string
+}
+
+type ListProjectPolicies200JSONResponse struct {
+	Body    []Policy
+	Headers ListProjectPolicies200ResponseHeaders
+}
+
+func (response ListProjectPolicies200JSONResponse) VisitListProjectPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProjectPoliciesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProjectPoliciesdefaultApplicationProblemPlusJSONResponse) VisitListProjectPoliciesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DryRunProjectPolicyRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Params  DryRunProjectPolicyParams
+	Body    *DryRunProjectPolicyJSONRequestBody
+}
+
+type DryRunProjectPolicyResponseObject interface {
+	VisitDryRunProjectPolicyResponse(w http.ResponseWriter) error
+}
+
+type DryRunProjectPolicy200JSONResponse DryRun
+
+func (response DryRunProjectPolicy200JSONResponse) VisitDryRunProjectPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DryRunProjectPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DryRunProjectPolicydefaultApplicationProblemPlusJSONResponse) VisitDryRunProjectPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteProjectPolicyRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Policy  PolicyParam  `json:"policy"`
+	Params  DeleteProjectPolicyParams
+}
+
+type DeleteProjectPolicyResponseObject interface {
+	VisitDeleteProjectPolicyResponse(w http.ResponseWriter) error
+}
+
+type DeleteProjectPolicy204Response struct {
+}
+
+func (response DeleteProjectPolicy204Response) VisitDeleteProjectPolicyResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteProjectPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteProjectPolicydefaultApplicationProblemPlusJSONResponse) VisitDeleteProjectPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectPolicyRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Policy  PolicyParam  `json:"policy"`
+}
+
+type GetProjectPolicyResponseObject interface {
+	VisitGetProjectPolicyResponse(w http.ResponseWriter) error
+}
+
+type GetProjectPolicy200ResponseHeaders struct {
+	ETag string
+}
+
+type GetProjectPolicy200JSONResponse struct {
+	Body    Policy
+	Headers GetProjectPolicy200ResponseHeaders
+}
+
+func (response GetProjectPolicy200JSONResponse) VisitGetProjectPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetProjectPolicydefaultApplicationProblemPlusJSONResponse) VisitGetProjectPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectPolicyRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Policy  PolicyParam  `json:"policy"`
+	Params  PutProjectPolicyParams
+	Body    *PutProjectPolicyJSONRequestBody
+}
+
+type PutProjectPolicyResponseObject interface {
+	VisitPutProjectPolicyResponse(w http.ResponseWriter) error
+}
+
+type PutProjectPolicy200ResponseHeaders struct {
+	ETag string
+}
+
+type PutProjectPolicy200JSONResponse struct {
+	Body    Policy
+	Headers PutProjectPolicy200ResponseHeaders
+}
+
+func (response PutProjectPolicy200JSONResponse) VisitPutProjectPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectPolicy201ResponseHeaders struct {
+	ETag string
+}
+
+type PutProjectPolicy201JSONResponse struct {
+	Body    Policy
+	Headers PutProjectPolicy201ResponseHeaders
+}
+
+func (response PutProjectPolicy201JSONResponse) VisitPutProjectPolicyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectPolicydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutProjectPolicydefaultApplicationProblemPlusJSONResponse) VisitPutProjectPolicyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7572,6 +10507,47 @@ func (response ListArtifactTagsdefaultApplicationProblemPlusJSONResponse) VisitL
 	return err
 }
 
+type GetVerdictRequestObject struct {
+	Project    ProjectParam    `json:"project"`
+	Repository RepositoryParam `json:"repository"`
+	Reference  ReferenceParam  `json:"reference"`
+}
+
+type GetVerdictResponseObject interface {
+	VisitGetVerdictResponse(w http.ResponseWriter) error
+}
+
+type GetVerdict200JSONResponse Verdict
+
+func (response GetVerdict200JSONResponse) VisitGetVerdictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetVerdictdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetVerdictdefaultApplicationProblemPlusJSONResponse) VisitGetVerdictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListTagsRequestObject struct {
 	Project    ProjectParam    `json:"project"`
 	Repository RepositoryParam `json:"repository"`
@@ -8025,6 +11001,211 @@ func (response RotateRobotdefaultApplicationProblemPlusJSONResponse) VisitRotate
 	return err
 }
 
+type ListProjectTrustRootsRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Params  ListProjectTrustRootsParams
+}
+
+type ListProjectTrustRootsResponseObject interface {
+	VisitListProjectTrustRootsResponse(w http.ResponseWriter) error
+}
+
+type ListProjectTrustRoots200ResponseHeaders struct {
+	Link *string
+}
+
+type ListProjectTrustRoots200JSONResponse struct {
+	Body    []TrustRoot
+	Headers ListProjectTrustRoots200ResponseHeaders
+}
+
+func (response ListProjectTrustRoots200JSONResponse) VisitListProjectTrustRootsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProjectTrustRootsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProjectTrustRootsdefaultApplicationProblemPlusJSONResponse) VisitListProjectTrustRootsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteProjectTrustRootRequestObject struct {
+	Project ProjectParam   `json:"project"`
+	Root    TrustRootParam `json:"root"`
+	Params  DeleteProjectTrustRootParams
+}
+
+type DeleteProjectTrustRootResponseObject interface {
+	VisitDeleteProjectTrustRootResponse(w http.ResponseWriter) error
+}
+
+type DeleteProjectTrustRoot204Response struct {
+}
+
+func (response DeleteProjectTrustRoot204Response) VisitDeleteProjectTrustRootResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteProjectTrustRootdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteProjectTrustRootdefaultApplicationProblemPlusJSONResponse) VisitDeleteProjectTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectTrustRootRequestObject struct {
+	Project ProjectParam   `json:"project"`
+	Root    TrustRootParam `json:"root"`
+}
+
+type GetProjectTrustRootResponseObject interface {
+	VisitGetProjectTrustRootResponse(w http.ResponseWriter) error
+}
+
+type GetProjectTrustRoot200ResponseHeaders struct {
+	ETag string
+}
+
+type GetProjectTrustRoot200JSONResponse struct {
+	Body    TrustRoot
+	Headers GetProjectTrustRoot200ResponseHeaders
+}
+
+func (response GetProjectTrustRoot200JSONResponse) VisitGetProjectTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectTrustRootdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetProjectTrustRootdefaultApplicationProblemPlusJSONResponse) VisitGetProjectTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectTrustRootRequestObject struct {
+	Project ProjectParam   `json:"project"`
+	Root    TrustRootParam `json:"root"`
+	Params  PutProjectTrustRootParams
+	Body    *PutProjectTrustRootJSONRequestBody
+}
+
+type PutProjectTrustRootResponseObject interface {
+	VisitPutProjectTrustRootResponse(w http.ResponseWriter) error
+}
+
+type PutProjectTrustRoot200ResponseHeaders struct {
+	ETag string
+}
+
+type PutProjectTrustRoot200JSONResponse struct {
+	Body    TrustRoot
+	Headers PutProjectTrustRoot200ResponseHeaders
+}
+
+func (response PutProjectTrustRoot200JSONResponse) VisitPutProjectTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectTrustRoot201ResponseHeaders struct {
+	ETag string
+}
+
+type PutProjectTrustRoot201JSONResponse struct {
+	Body    TrustRoot
+	Headers PutProjectTrustRoot201ResponseHeaders
+}
+
+func (response PutProjectTrustRoot201JSONResponse) VisitPutProjectTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectTrustRootdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutProjectTrustRootdefaultApplicationProblemPlusJSONResponse) VisitPutProjectTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteSessionsRequestObject struct {
 }
 
@@ -8360,6 +11541,207 @@ type GetSystemInfodefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetSystemInfodefaultApplicationProblemPlusJSONResponse) VisitGetSystemInfoResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTrustRootsRequestObject struct {
+	Params ListTrustRootsParams
+}
+
+type ListTrustRootsResponseObject interface {
+	VisitListTrustRootsResponse(w http.ResponseWriter) error
+}
+
+type ListTrustRoots200ResponseHeaders struct {
+	Link *string
+}
+
+type ListTrustRoots200JSONResponse struct {
+	Body    []TrustRoot
+	Headers ListTrustRoots200ResponseHeaders
+}
+
+func (response ListTrustRoots200JSONResponse) VisitListTrustRootsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTrustRootsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTrustRootsdefaultApplicationProblemPlusJSONResponse) VisitListTrustRootsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTrustRootRequestObject struct {
+	Root   TrustRootParam `json:"root"`
+	Params DeleteTrustRootParams
+}
+
+type DeleteTrustRootResponseObject interface {
+	VisitDeleteTrustRootResponse(w http.ResponseWriter) error
+}
+
+type DeleteTrustRoot204Response struct {
+}
+
+func (response DeleteTrustRoot204Response) VisitDeleteTrustRootResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteTrustRootdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteTrustRootdefaultApplicationProblemPlusJSONResponse) VisitDeleteTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTrustRootRequestObject struct {
+	Root TrustRootParam `json:"root"`
+}
+
+type GetTrustRootResponseObject interface {
+	VisitGetTrustRootResponse(w http.ResponseWriter) error
+}
+
+type GetTrustRoot200ResponseHeaders struct {
+	ETag string
+}
+
+type GetTrustRoot200JSONResponse struct {
+	Body    TrustRoot
+	Headers GetTrustRoot200ResponseHeaders
+}
+
+func (response GetTrustRoot200JSONResponse) VisitGetTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTrustRootdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetTrustRootdefaultApplicationProblemPlusJSONResponse) VisitGetTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTrustRootRequestObject struct {
+	Root   TrustRootParam `json:"root"`
+	Params PutTrustRootParams
+	Body   *PutTrustRootJSONRequestBody
+}
+
+type PutTrustRootResponseObject interface {
+	VisitPutTrustRootResponse(w http.ResponseWriter) error
+}
+
+type PutTrustRoot200ResponseHeaders struct {
+	ETag string
+}
+
+type PutTrustRoot200JSONResponse struct {
+	Body    TrustRoot
+	Headers PutTrustRoot200ResponseHeaders
+}
+
+func (response PutTrustRoot200JSONResponse) VisitPutTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTrustRoot201ResponseHeaders struct {
+	ETag string
+}
+
+type PutTrustRoot201JSONResponse struct {
+	Body    TrustRoot
+	Headers PutTrustRoot201ResponseHeaders
+}
+
+func (response PutTrustRoot201JSONResponse) VisitPutTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTrustRootdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutTrustRootdefaultApplicationProblemPlusJSONResponse) VisitPutTrustRootResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -8938,6 +12320,21 @@ type StrictServerInterface interface {
 	// ExportAudit Export the audit trail
 	// (GET /audit/export)
 	ExportAudit(ctx context.Context, request ExportAuditRequestObject) (ExportAuditResponseObject, error)
+	// ListAuthorities List the authorities of the hub
+	// (GET /authorities)
+	ListAuthorities(ctx context.Context, request ListAuthoritiesRequestObject) (ListAuthoritiesResponseObject, error)
+	// DeleteAuthority Remove an authority of the hub
+	// (DELETE /authorities/{authority})
+	DeleteAuthority(ctx context.Context, request DeleteAuthorityRequestObject) (DeleteAuthorityResponseObject, error)
+	// GetAuthority One authority
+	// (GET /authorities/{authority})
+	GetAuthority(ctx context.Context, request GetAuthorityRequestObject) (GetAuthorityResponseObject, error)
+	// PutAuthority Register a key or an identity of the hub
+	// (PUT /authorities/{authority})
+	PutAuthority(ctx context.Context, request PutAuthorityRequestObject) (PutAuthorityResponseObject, error)
+	// RevokeAuthority Revoke an authority of the hub
+	// (POST /authorities/{authority}/revoke)
+	RevokeAuthority(ctx context.Context, request RevokeAuthorityRequestObject) (RevokeAuthorityResponseObject, error)
 	// ListJobs List jobs
 	// (GET /jobs)
 	ListJobs(ctx context.Context, request ListJobsRequestObject) (ListJobsResponseObject, error)
@@ -8956,6 +12353,18 @@ type StrictServerInterface interface {
 	// RotateKeys Make a new key for signing tokens
 	// (POST /keys/rotate)
 	RotateKeys(ctx context.Context, request RotateKeysRequestObject) (RotateKeysResponseObject, error)
+	// ListPolicies List the pull policies of the hub
+	// (GET /policies)
+	ListPolicies(ctx context.Context, request ListPoliciesRequestObject) (ListPoliciesResponseObject, error)
+	// DeletePolicy Remove a pull policy of the hub
+	// (DELETE /policies/{policy})
+	DeletePolicy(ctx context.Context, request DeletePolicyRequestObject) (DeletePolicyResponseObject, error)
+	// GetPolicy One pull policy
+	// (GET /policies/{policy})
+	GetPolicy(ctx context.Context, request GetPolicyRequestObject) (GetPolicyResponseObject, error)
+	// PutPolicy Make or change a pull policy of the hub
+	// (PUT /policies/{policy})
+	PutPolicy(ctx context.Context, request PutPolicyRequestObject) (PutPolicyResponseObject, error)
 	// ListProjects List projects
 	// (GET /projects)
 	ListProjects(ctx context.Context, request ListProjectsRequestObject) (ListProjectsResponseObject, error)
@@ -8977,6 +12386,21 @@ type StrictServerInterface interface {
 	// ExportProjectAudit Export the audit trail of a project
 	// (GET /projects/{project}/audit/export)
 	ExportProjectAudit(ctx context.Context, request ExportProjectAuditRequestObject) (ExportProjectAuditResponseObject, error)
+	// ListProjectAuthorities List the authorities of a project
+	// (GET /projects/{project}/authorities)
+	ListProjectAuthorities(ctx context.Context, request ListProjectAuthoritiesRequestObject) (ListProjectAuthoritiesResponseObject, error)
+	// DeleteProjectAuthority Remove an authority of a project
+	// (DELETE /projects/{project}/authorities/{authority})
+	DeleteProjectAuthority(ctx context.Context, request DeleteProjectAuthorityRequestObject) (DeleteProjectAuthorityResponseObject, error)
+	// GetProjectAuthority One authority
+	// (GET /projects/{project}/authorities/{authority})
+	GetProjectAuthority(ctx context.Context, request GetProjectAuthorityRequestObject) (GetProjectAuthorityResponseObject, error)
+	// PutProjectAuthority Register a key or an identity of a project
+	// (PUT /projects/{project}/authorities/{authority})
+	PutProjectAuthority(ctx context.Context, request PutProjectAuthorityRequestObject) (PutProjectAuthorityResponseObject, error)
+	// RevokeProjectAuthority Revoke an authority of a project
+	// (POST /projects/{project}/authorities/{authority}/revoke)
+	RevokeProjectAuthority(ctx context.Context, request RevokeProjectAuthorityRequestObject) (RevokeProjectAuthorityResponseObject, error)
 	// ListLabels List labels
 	// (GET /projects/{project}/labels)
 	ListLabels(ctx context.Context, request ListLabelsRequestObject) (ListLabelsResponseObject, error)
@@ -9001,6 +12425,21 @@ type StrictServerInterface interface {
 	// PutMember Add a member or change the role
 	// (PUT /projects/{project}/members/{username})
 	PutMember(ctx context.Context, request PutMemberRequestObject) (PutMemberResponseObject, error)
+	// ListProjectPolicies List the pull policies of a project
+	// (GET /projects/{project}/policies)
+	ListProjectPolicies(ctx context.Context, request ListProjectPoliciesRequestObject) (ListProjectPoliciesResponseObject, error)
+	// DryRunProjectPolicy What a pull policy would refuse
+	// (POST /projects/{project}/policies/dry-run)
+	DryRunProjectPolicy(ctx context.Context, request DryRunProjectPolicyRequestObject) (DryRunProjectPolicyResponseObject, error)
+	// DeleteProjectPolicy Remove a pull policy of a project
+	// (DELETE /projects/{project}/policies/{policy})
+	DeleteProjectPolicy(ctx context.Context, request DeleteProjectPolicyRequestObject) (DeleteProjectPolicyResponseObject, error)
+	// GetProjectPolicy One pull policy
+	// (GET /projects/{project}/policies/{policy})
+	GetProjectPolicy(ctx context.Context, request GetProjectPolicyRequestObject) (GetProjectPolicyResponseObject, error)
+	// PutProjectPolicy Make or change a pull policy of a project
+	// (PUT /projects/{project}/policies/{policy})
+	PutProjectPolicy(ctx context.Context, request PutProjectPolicyRequestObject) (PutProjectPolicyResponseObject, error)
 	// ListRepositories List repositories
 	// (GET /projects/{project}/repositories)
 	ListRepositories(ctx context.Context, request ListRepositoriesRequestObject) (ListRepositoriesResponseObject, error)
@@ -9040,6 +12479,9 @@ type StrictServerInterface interface {
 	// ListArtifactTags Tags of an artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/tags)
 	ListArtifactTags(ctx context.Context, request ListArtifactTagsRequestObject) (ListArtifactTagsResponseObject, error)
+	// GetVerdict Whether an artifact may be pulled, and why
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/verdict)
+	GetVerdict(ctx context.Context, request GetVerdictRequestObject) (GetVerdictResponseObject, error)
 	// ListTags List tags
 	// (GET /projects/{project}/repositories/{repository}/tags)
 	ListTags(ctx context.Context, request ListTagsRequestObject) (ListTagsResponseObject, error)
@@ -9070,6 +12512,18 @@ type StrictServerInterface interface {
 	// RotateRobot Give a robot a new secret
 	// (POST /projects/{project}/robots/{id}/rotate)
 	RotateRobot(ctx context.Context, request RotateRobotRequestObject) (RotateRobotResponseObject, error)
+	// ListProjectTrustRoots List the trust roots of a project
+	// (GET /projects/{project}/trust-roots)
+	ListProjectTrustRoots(ctx context.Context, request ListProjectTrustRootsRequestObject) (ListProjectTrustRootsResponseObject, error)
+	// DeleteProjectTrustRoot Remove a trust root of a project
+	// (DELETE /projects/{project}/trust-roots/{root})
+	DeleteProjectTrustRoot(ctx context.Context, request DeleteProjectTrustRootRequestObject) (DeleteProjectTrustRootResponseObject, error)
+	// GetProjectTrustRoot One trust root
+	// (GET /projects/{project}/trust-roots/{root})
+	GetProjectTrustRoot(ctx context.Context, request GetProjectTrustRootRequestObject) (GetProjectTrustRootResponseObject, error)
+	// PutProjectTrustRoot Make or change a trust root of a project
+	// (PUT /projects/{project}/trust-roots/{root})
+	PutProjectTrustRoot(ctx context.Context, request PutProjectTrustRootRequestObject) (PutProjectTrustRootResponseObject, error)
 	// DeleteSessions Log out everywhere
 	// (DELETE /sessions)
 	DeleteSessions(ctx context.Context, request DeleteSessionsRequestObject) (DeleteSessionsResponseObject, error)
@@ -9097,6 +12551,18 @@ type StrictServerInterface interface {
 	// GetSystemInfo Version and addresses
 	// (GET /system/info)
 	GetSystemInfo(ctx context.Context, request GetSystemInfoRequestObject) (GetSystemInfoResponseObject, error)
+	// ListTrustRoots List the trust roots of the hub
+	// (GET /trust-roots)
+	ListTrustRoots(ctx context.Context, request ListTrustRootsRequestObject) (ListTrustRootsResponseObject, error)
+	// DeleteTrustRoot Remove a trust root of the hub
+	// (DELETE /trust-roots/{root})
+	DeleteTrustRoot(ctx context.Context, request DeleteTrustRootRequestObject) (DeleteTrustRootResponseObject, error)
+	// GetTrustRoot One trust root
+	// (GET /trust-roots/{root})
+	GetTrustRoot(ctx context.Context, request GetTrustRootRequestObject) (GetTrustRootResponseObject, error)
+	// PutTrustRoot Make or change a trust root of the hub
+	// (PUT /trust-roots/{root})
+	PutTrustRoot(ctx context.Context, request PutTrustRootRequestObject) (PutTrustRootResponseObject, error)
 	// ListUsers List users
 	// (GET /users)
 	ListUsers(ctx context.Context, request ListUsersRequestObject) (ListUsersResponseObject, error)
@@ -9222,6 +12688,146 @@ func (sh *strictHandler) ExportAudit(w http.ResponseWriter, r *http.Request, par
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ExportAuditResponseObject); ok {
 		if err := validResponse.VisitExportAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAuthorities operation middleware
+func (sh *strictHandler) ListAuthorities(w http.ResponseWriter, r *http.Request, params ListAuthoritiesParams) {
+	var request ListAuthoritiesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAuthorities(ctx, request.(ListAuthoritiesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAuthorities")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAuthoritiesResponseObject); ok {
+		if err := validResponse.VisitListAuthoritiesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteAuthority operation middleware
+func (sh *strictHandler) DeleteAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam, params DeleteAuthorityParams) {
+	var request DeleteAuthorityRequestObject
+
+	request.Authority = authority
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteAuthority(ctx, request.(DeleteAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteAuthority")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteAuthorityResponseObject); ok {
+		if err := validResponse.VisitDeleteAuthorityResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAuthority operation middleware
+func (sh *strictHandler) GetAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam) {
+	var request GetAuthorityRequestObject
+
+	request.Authority = authority
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuthority(ctx, request.(GetAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuthority")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAuthorityResponseObject); ok {
+		if err := validResponse.VisitGetAuthorityResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutAuthority operation middleware
+func (sh *strictHandler) PutAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam, params PutAuthorityParams) {
+	var request PutAuthorityRequestObject
+
+	request.Authority = authority
+	request.Params = params
+
+	var body PutAuthorityJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutAuthority(ctx, request.(PutAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutAuthority")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutAuthorityResponseObject); ok {
+		if err := validResponse.VisitPutAuthorityResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeAuthority operation middleware
+func (sh *strictHandler) RevokeAuthority(w http.ResponseWriter, r *http.Request, authority AuthorityParam, params RevokeAuthorityParams) {
+	var request RevokeAuthorityRequestObject
+
+	request.Authority = authority
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeAuthority(ctx, request.(RevokeAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeAuthority")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeAuthorityResponseObject); ok {
+		if err := validResponse.VisitRevokeAuthorityResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -9380,6 +12986,119 @@ func (sh *strictHandler) RotateKeys(w http.ResponseWriter, r *http.Request, para
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RotateKeysResponseObject); ok {
 		if err := validResponse.VisitRotateKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListPolicies operation middleware
+func (sh *strictHandler) ListPolicies(w http.ResponseWriter, r *http.Request, params ListPoliciesParams) {
+	var request ListPoliciesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPolicies(ctx, request.(ListPoliciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPolicies")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPoliciesResponseObject); ok {
+		if err := validResponse.VisitListPoliciesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeletePolicy operation middleware
+func (sh *strictHandler) DeletePolicy(w http.ResponseWriter, r *http.Request, policy PolicyParam, params DeletePolicyParams) {
+	var request DeletePolicyRequestObject
+
+	request.Policy = policy
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeletePolicy(ctx, request.(DeletePolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeletePolicy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeletePolicyResponseObject); ok {
+		if err := validResponse.VisitDeletePolicyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPolicy operation middleware
+func (sh *strictHandler) GetPolicy(w http.ResponseWriter, r *http.Request, policy PolicyParam) {
+	var request GetPolicyRequestObject
+
+	request.Policy = policy
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPolicy(ctx, request.(GetPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPolicy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPolicyResponseObject); ok {
+		if err := validResponse.VisitGetPolicyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutPolicy operation middleware
+func (sh *strictHandler) PutPolicy(w http.ResponseWriter, r *http.Request, policy PolicyParam, params PutPolicyParams) {
+	var request PutPolicyRequestObject
+
+	request.Policy = policy
+	request.Params = params
+
+	var body PutPolicyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutPolicy(ctx, request.(PutPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutPolicy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutPolicyResponseObject); ok {
+		if err := validResponse.VisitPutPolicyResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -9580,6 +13299,151 @@ func (sh *strictHandler) ExportProjectAudit(w http.ResponseWriter, r *http.Reque
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ExportProjectAuditResponseObject); ok {
 		if err := validResponse.VisitExportProjectAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProjectAuthorities operation middleware
+func (sh *strictHandler) ListProjectAuthorities(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectAuthoritiesParams) {
+	var request ListProjectAuthoritiesRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProjectAuthorities(ctx, request.(ListProjectAuthoritiesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProjectAuthorities")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProjectAuthoritiesResponseObject); ok {
+		if err := validResponse.VisitListProjectAuthoritiesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteProjectAuthority operation middleware
+func (sh *strictHandler) DeleteProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam, params DeleteProjectAuthorityParams) {
+	var request DeleteProjectAuthorityRequestObject
+
+	request.Project = project
+	request.Authority = authority
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteProjectAuthority(ctx, request.(DeleteProjectAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteProjectAuthority")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteProjectAuthorityResponseObject); ok {
+		if err := validResponse.VisitDeleteProjectAuthorityResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetProjectAuthority operation middleware
+func (sh *strictHandler) GetProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam) {
+	var request GetProjectAuthorityRequestObject
+
+	request.Project = project
+	request.Authority = authority
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProjectAuthority(ctx, request.(GetProjectAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProjectAuthority")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProjectAuthorityResponseObject); ok {
+		if err := validResponse.VisitGetProjectAuthorityResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutProjectAuthority operation middleware
+func (sh *strictHandler) PutProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam, params PutProjectAuthorityParams) {
+	var request PutProjectAuthorityRequestObject
+
+	request.Project = project
+	request.Authority = authority
+	request.Params = params
+
+	var body PutProjectAuthorityJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutProjectAuthority(ctx, request.(PutProjectAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutProjectAuthority")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutProjectAuthorityResponseObject); ok {
+		if err := validResponse.VisitPutProjectAuthorityResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeProjectAuthority operation middleware
+func (sh *strictHandler) RevokeProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam, params RevokeProjectAuthorityParams) {
+	var request RevokeProjectAuthorityRequestObject
+
+	request.Project = project
+	request.Authority = authority
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeProjectAuthority(ctx, request.(RevokeProjectAuthorityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeProjectAuthority")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeProjectAuthorityResponseObject); ok {
+		if err := validResponse.VisitRevokeProjectAuthorityResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -9814,6 +13678,157 @@ func (sh *strictHandler) PutMember(w http.ResponseWriter, r *http.Request, proje
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PutMemberResponseObject); ok {
 		if err := validResponse.VisitPutMemberResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProjectPolicies operation middleware
+func (sh *strictHandler) ListProjectPolicies(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectPoliciesParams) {
+	var request ListProjectPoliciesRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProjectPolicies(ctx, request.(ListProjectPoliciesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProjectPolicies")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProjectPoliciesResponseObject); ok {
+		if err := validResponse.VisitListProjectPoliciesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DryRunProjectPolicy operation middleware
+func (sh *strictHandler) DryRunProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, params DryRunProjectPolicyParams) {
+	var request DryRunProjectPolicyRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	var body DryRunProjectPolicyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DryRunProjectPolicy(ctx, request.(DryRunProjectPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DryRunProjectPolicy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DryRunProjectPolicyResponseObject); ok {
+		if err := validResponse.VisitDryRunProjectPolicyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteProjectPolicy operation middleware
+func (sh *strictHandler) DeleteProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, policy PolicyParam, params DeleteProjectPolicyParams) {
+	var request DeleteProjectPolicyRequestObject
+
+	request.Project = project
+	request.Policy = policy
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteProjectPolicy(ctx, request.(DeleteProjectPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteProjectPolicy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteProjectPolicyResponseObject); ok {
+		if err := validResponse.VisitDeleteProjectPolicyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetProjectPolicy operation middleware
+func (sh *strictHandler) GetProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, policy PolicyParam) {
+	var request GetProjectPolicyRequestObject
+
+	request.Project = project
+	request.Policy = policy
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProjectPolicy(ctx, request.(GetProjectPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProjectPolicy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProjectPolicyResponseObject); ok {
+		if err := validResponse.VisitGetProjectPolicyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutProjectPolicy operation middleware
+func (sh *strictHandler) PutProjectPolicy(w http.ResponseWriter, r *http.Request, project ProjectParam, policy PolicyParam, params PutProjectPolicyParams) {
+	var request PutProjectPolicyRequestObject
+
+	request.Project = project
+	request.Policy = policy
+	request.Params = params
+
+	var body PutProjectPolicyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutProjectPolicy(ctx, request.(PutProjectPolicyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutProjectPolicy")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutProjectPolicyResponseObject); ok {
+		if err := validResponse.VisitPutProjectPolicyResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -10202,6 +14217,34 @@ func (sh *strictHandler) ListArtifactTags(w http.ResponseWriter, r *http.Request
 	}
 }
 
+// GetVerdict operation middleware
+func (sh *strictHandler) GetVerdict(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam) {
+	var request GetVerdictRequestObject
+
+	request.Project = project
+	request.Repository = repository
+	request.Reference = reference
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetVerdict(ctx, request.(GetVerdictRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetVerdict")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetVerdictResponseObject); ok {
+		if err := validResponse.VisitGetVerdictResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListTags operation middleware
 func (sh *strictHandler) ListTags(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, params ListTagsParams) {
 	var request ListTagsRequestObject
@@ -10510,6 +14553,123 @@ func (sh *strictHandler) RotateRobot(w http.ResponseWriter, r *http.Request, pro
 	}
 }
 
+// ListProjectTrustRoots operation middleware
+func (sh *strictHandler) ListProjectTrustRoots(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectTrustRootsParams) {
+	var request ListProjectTrustRootsRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProjectTrustRoots(ctx, request.(ListProjectTrustRootsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProjectTrustRoots")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProjectTrustRootsResponseObject); ok {
+		if err := validResponse.VisitListProjectTrustRootsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteProjectTrustRoot operation middleware
+func (sh *strictHandler) DeleteProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam, params DeleteProjectTrustRootParams) {
+	var request DeleteProjectTrustRootRequestObject
+
+	request.Project = project
+	request.Root = root
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteProjectTrustRoot(ctx, request.(DeleteProjectTrustRootRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteProjectTrustRoot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteProjectTrustRootResponseObject); ok {
+		if err := validResponse.VisitDeleteProjectTrustRootResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetProjectTrustRoot operation middleware
+func (sh *strictHandler) GetProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam) {
+	var request GetProjectTrustRootRequestObject
+
+	request.Project = project
+	request.Root = root
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProjectTrustRoot(ctx, request.(GetProjectTrustRootRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProjectTrustRoot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProjectTrustRootResponseObject); ok {
+		if err := validResponse.VisitGetProjectTrustRootResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutProjectTrustRoot operation middleware
+func (sh *strictHandler) PutProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam, params PutProjectTrustRootParams) {
+	var request PutProjectTrustRootRequestObject
+
+	request.Project = project
+	request.Root = root
+	request.Params = params
+
+	var body PutProjectTrustRootJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutProjectTrustRoot(ctx, request.(PutProjectTrustRootRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutProjectTrustRoot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutProjectTrustRootResponseObject); ok {
+		if err := validResponse.VisitPutProjectTrustRootResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DeleteSessions operation middleware
 func (sh *strictHandler) DeleteSessions(w http.ResponseWriter, r *http.Request) {
 	var request DeleteSessionsRequestObject
@@ -10737,6 +14897,119 @@ func (sh *strictHandler) GetSystemInfo(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetSystemInfoResponseObject); ok {
 		if err := validResponse.VisitGetSystemInfoResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListTrustRoots operation middleware
+func (sh *strictHandler) ListTrustRoots(w http.ResponseWriter, r *http.Request, params ListTrustRootsParams) {
+	var request ListTrustRootsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTrustRoots(ctx, request.(ListTrustRootsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTrustRoots")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListTrustRootsResponseObject); ok {
+		if err := validResponse.VisitListTrustRootsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteTrustRoot operation middleware
+func (sh *strictHandler) DeleteTrustRoot(w http.ResponseWriter, r *http.Request, root TrustRootParam, params DeleteTrustRootParams) {
+	var request DeleteTrustRootRequestObject
+
+	request.Root = root
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteTrustRoot(ctx, request.(DeleteTrustRootRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteTrustRoot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteTrustRootResponseObject); ok {
+		if err := validResponse.VisitDeleteTrustRootResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetTrustRoot operation middleware
+func (sh *strictHandler) GetTrustRoot(w http.ResponseWriter, r *http.Request, root TrustRootParam) {
+	var request GetTrustRootRequestObject
+
+	request.Root = root
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTrustRoot(ctx, request.(GetTrustRootRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTrustRoot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetTrustRootResponseObject); ok {
+		if err := validResponse.VisitGetTrustRootResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutTrustRoot operation middleware
+func (sh *strictHandler) PutTrustRoot(w http.ResponseWriter, r *http.Request, root TrustRootParam, params PutTrustRootParams) {
+	var request PutTrustRootRequestObject
+
+	request.Root = root
+	request.Params = params
+
+	var body PutTrustRootJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutTrustRoot(ctx, request.(PutTrustRootRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutTrustRoot")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutTrustRootResponseObject); ok {
+		if err := validResponse.VisitPutTrustRootResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

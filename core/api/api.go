@@ -18,6 +18,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/api/spec"
 	"github.com/hallmarkhub/hallmark/core/auth"
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/web"
 	"github.com/hallmarkhub/hallmark/jobservice"
@@ -37,6 +38,7 @@ type Options struct {
 	Auth      *auth.Authenticator
 	Jobs      *jobservice.Runner
 	Registry  registry.Registry // wrapped by access
+	Gate      *gatekeeper.Keeper
 	// Unlink removes what a repository holds in the transaction that removes it (registry/local: DeleteRepository).
 	Unlink func(tx *db.Tx, repository string) error
 	// Health tells how the parts of the hub are; nil: only the database is asked.
@@ -57,6 +59,7 @@ type API struct {
 	auth        *auth.Authenticator
 	jobs        *jobservice.Runner
 	registry    registry.Registry
+	gate        *gatekeeper.Keeper
 	unlink      func(tx *db.Tx, repository string) error
 	health      func(ctx context.Context) []Part
 	proxies     *auth.Proxies
@@ -67,6 +70,7 @@ type API struct {
 	spec        *spec.Document
 	docs        *pages.Docs
 	home        *pages.Home
+	verdicts    *pages.Verdicts
 	baseline    core.Baseline
 	version     string
 	commit      string
@@ -75,7 +79,7 @@ type API struct {
 
 // New makes an API.
 func New(opt Options) (*API, error) {
-	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, unlink: opt.Unlink,
+	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, gate: opt.Gate, unlink: opt.Unlink,
 		health: opt.Health, proxies: opt.Auth.Proxies(), cursors: web.NewCursors(opt.CursorKey), rules: rules(),
 		baseline: opt.Baseline, version: opt.Version, commit: opt.Commit, timeout: opt.Timeout,
 		errors: web.Errors{Log: opt.Log, Challenge: `Bearer realm="Hallmark API"`}}
@@ -98,11 +102,14 @@ func New(opt Options) (*API, error) {
 	if a.docs, err = pages.NewDocs(a.spec, func(id string) string { return whoMay(a.rules[id]) }, a.proxies); err != nil {
 		return nil, err
 	}
-	a.home, err = pages.NewHome(a.proxies)
+	if a.home, err = pages.NewHome(a.proxies); err != nil {
+		return nil, err
+	}
+	a.verdicts, err = pages.NewVerdicts()
 	return a, err
 }
 
-// Handler serves /api and the first page. web.Origin and web.AccessLog stand before it. A request whose context says that it
+// Handler serves /api, the first page and those of verdicts. web.Origin and web.AccessLog stand before it. A request whose context says that it
 // came over the local socket is the operator's, whatever credentials it has; else its credentials say whose it is.
 func (a *API) Handler() http.Handler {
 	return a.handler(func(r *http.Request) (*core.Principal, error) {
@@ -121,6 +128,7 @@ func (a *API) handler(who identify) http.Handler {
 	})
 	r.MethodNotAllowed(a.methodNotAllowed)
 	r.Get("/", a.home.ServeHTTP)
+	r.With(a.deadline).Get("/t/*", a.verdictPage(who))
 	r.Get("/api", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/api/docs", http.StatusFound) })
 	r.Get("/api/docs", a.docs.ServeHTTP)
 	r.Get(a.spec.Base+"/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {

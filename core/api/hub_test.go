@@ -21,6 +21,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/auth"
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/db/dbtest"
+	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/ledger"
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
@@ -37,17 +38,18 @@ const goodPassword = "four words make sense"
 
 // hub is one process without listeners.
 type hub struct {
-	t     testing.TB
-	ctx   context.Context // of the hub itself
-	db    *db.DB
-	store *store.Store
-	dir   *store.Directory
-	auth  *auth.Authenticator
-	jobs  *jobservice.Runner
-	reg   registry.Registry
-	api   *API
-	h     http.Handler
-	log   *lockedBuffer
+	t      testing.TB
+	ctx    context.Context // of the hub itself
+	db     *db.DB
+	store  *store.Store
+	dir    *store.Directory
+	auth   *auth.Authenticator
+	jobs   *jobservice.Runner
+	reg    registry.Registry // not gated
+	keeper *gatekeeper.Keeper
+	api    *API
+	h      http.Handler
+	log    *lockedBuffer
 }
 
 type lockedBuffer struct {
@@ -87,9 +89,10 @@ func startHub(t testing.TB, d *db.DB) *hub {
 	must(err)
 	loc, err := local.New(d, blobmemory.New(blobmemory.Options{}), local.Options{Record: ledger.Record})
 	must(err)
+	h.keeper = gatekeeper.New(loc, gatekeeper.Options{Store: h.store, Directory: h.dir, Host: "hub.test", Log: log})
 	h.jobs = jobservice.New(d, jobqueue.New(), jobservice.Options{Log: log})
 	h.reg = access.Wrap(loc, h.dir)
-	h.api, err = New(Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.reg, Unlink: loc.DeleteRepository,
+	h.api, err = New(Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.reg, Gate: h.keeper, Unlink: loc.DeleteRepository,
 		CursorKey: bytes.Repeat([]byte{9}, 32), Version: "1.2.3", Log: log})
 	must(err)
 	h.h = web.Origin(h.auth.Proxies(), h.api.Handler())
@@ -225,11 +228,11 @@ type reply struct {
 	Body   []byte
 }
 
-// call makes a request. path is what follows /api/v1, or a whole path that begins with "/api" or is "/". options are pairs
+// call makes a request. path is what follows /api/v1, or a whole path that begins with "/api" or "/t/", or is "/". options are pairs
 // of header and value.
 func (h *hub) call(who cred, method, path, body string, options ...string) *reply {
 	h.t.Helper()
-	if !strings.HasPrefix(path, "/api") && path != "/" {
+	if !strings.HasPrefix(path, "/api") && !strings.HasPrefix(path, "/t/") && path != "/" {
 		path = "/api/v1" + path
 	}
 	var in io.Reader

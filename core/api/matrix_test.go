@@ -130,6 +130,37 @@ func matrix() map[string]expectation {
 		"copyArtifact":       {"push", 400, "{}", ""},
 		"deleteArtifact":     {"delete", 400, "", "x=1"},
 
+		"listAuthorities": {"info", 200, "", ""},
+		"getAuthority":    {"info", 200, "", ""},
+		"putAuthority":    {"admin", 400, "{}", ""},
+		"deleteAuthority": {"admin", 428, "", ""},
+		"listTrustRoots":  {"info", 200, "", ""},
+		"getTrustRoot":    {"info", 200, "", ""},
+		"putTrustRoot":    {"admin", 400, "{}", ""},
+		"deleteTrustRoot": {"admin", 428, "", ""},
+		"listPolicies":    {"info", 200, "", ""},
+		"getPolicy":       {"info", 200, "", ""},
+		"putPolicy":       {"admin", 400, "{}", ""},
+		"deletePolicy":    {"admin", 428, "", ""},
+		"revokeAuthority": {"admin", 400, "", "x=1"},
+
+		"listProjectAuthorities": {"read", 200, "", ""},
+		"getProjectAuthority":    {"read", 200, "", ""},
+		"putProjectAuthority":    {"owner", 400, "{}", ""},
+		"deleteProjectAuthority": {"owner", 428, "", ""},
+		"listProjectTrustRoots":  {"read", 200, "", ""},
+		"getProjectTrustRoot":    {"read", 200, "", ""},
+		"putProjectTrustRoot":    {"owner", 400, "{}", ""},
+		"deleteProjectTrustRoot": {"owner", 428, "", ""},
+		"listProjectPolicies":    {"read", 200, "", ""},
+		"getProjectPolicy":       {"read", 200, "", ""},
+		"putProjectPolicy":       {"owner", 400, "{}", ""},
+		"deleteProjectPolicy":    {"owner", 428, "", ""},
+		"revokeProjectAuthority": {"owner", 400, "", "x=1"},
+
+		"dryRunProjectPolicy": {"owner", 400, "{}", ""},
+		"getVerdict":          {"pull", 200, "", ""},
+
 		"listAudit":          {"admin", 200, "", ""},
 		"exportAudit":        {"admin", 200, "", ""},
 		"listProjectAudit":   {"maintainer", 200, "", ""},
@@ -168,6 +199,7 @@ func populate(t *testing.T, h *hub) *population {
 		if _, _, err := h.store.PutLabel(h.ctx, project, "reviewed", store.LabelFields{}, 0); err != nil {
 			t.Fatal(err)
 		}
+		p.trust(project, "private")
 		robot, secret := p.newRobot(project)
 		p.robot[name] = robot.ID
 		if name == "team" {
@@ -177,6 +209,7 @@ func populate(t *testing.T, h *hub) *population {
 			t.Fatal(err)
 		}
 	}
+	p.trust(nil, "private")
 	stray, secret := p.newRobot(h.project("other", core.Private, nil))
 	p.who["stray"] = basic(stray.Username(), secret)
 	p.robot["other"] = stray.ID
@@ -221,7 +254,7 @@ func (p *population) path(template, project string) string {
 		id = p.job
 	}
 	return strings.NewReplacer("{project}", project, "{username}", "subject", "{id}", id, "{label}", "reviewed", "{repository}", "app",
-		"{tag}", "1.0", "{reference}", "1.0").Replace(template)
+		"{tag}", "1.0", "{reference}", "1.0", "{authority}", "release", "{root}", "private", "{policy}", "signed").Replace(template)
 }
 
 // W-06: every operation x every kind of principal.

@@ -107,7 +107,7 @@ func TestDocs(t *testing.T) {
 func TestHome(t *testing.T) {
 	h := sqliteHub(t)
 	page, _ := pageOf(t, h, "/")
-	for _, want := range []string{`<html lang="en">`, "docker login hub.test", "docker push hub.test/library/alpine:latest", "hallmark create project team", "docker pull hub.test/", `href="/api/docs"`, "insecure-registries", "prefers-color-scheme: dark"} {
+	for _, want := range []string{`<html lang="en">`, "docker login hub.test", "docker push hub.test/library/alpine:latest", "hallmark create project team", "hallmark sign --key cosign.key hub.test/library/alpine:latest", "docker pull hub.test/", `href="/api/docs"`, "insecure-registries", "prefers-color-scheme: dark"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%s is not on the page", want)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/web"
 )
 
-//go:embed docs.html home.html style.css
+//go:embed docs.html home.html verdict.html style.css
 var files embed.FS
 
 // Stand-ins in the rendered page for what differs from request to request.
@@ -92,9 +92,12 @@ func (d *Docs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // write sends a page with the policy that its style element needs.
-func write(w http.ResponseWriter, page []byte) {
+func write(w http.ResponseWriter, page []byte) { writeStatus(w, http.StatusOK, page) }
+
+func writeStatus(w http.ResponseWriter, status int, page []byte) {
 	nonce := web.PagePolicy(w)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
 	w.Write(bytes.ReplaceAll(page, []byte(nonceMark), []byte(nonce)))
 }
 

@@ -35,7 +35,7 @@ type homePage struct {
 	T                      homeText
 }
 
-type homeText struct{ Lead, Address, Login, LoginNote, Push, Pull, Plain, Project, More, Docs string }
+type homeText struct{ Lead, Address, Login, LoginNote, Push, Sign, SignNote, Pull, Plain, Project, More, Docs string }
 
 // ServeHTTP answers with the page, in the language the browser asks for.
 func (h *Home) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +90,8 @@ func english() homeText {
 		Address: "Address of this hub:", Login: "Log in", Push: "Push", Pull: "Pull", Project: "A project of your own", More: "More",
 		LoginNote: "On a new hub the user is admin; the first start wrote the password to the file admin-secret in the data directory.",
 		Plain:     "This hub is reached without TLS: docker asks for its address in “insecure-registries” of /etc/docker/daemon.json.",
-		Docs:      "Documentation of the API",
+		Sign:      "Sign", SignNote: "Until then a project that demands signatures refuses it to everybody else.",
+		Docs: "Documentation of the API",
 	}
 }
 
@@ -100,6 +101,7 @@ func chinese() homeText {
 		Address: "本站地址：", Login: "登录", Push: "推送", Pull: "拉取", Project: "创建自己的项目", More: "更多",
 		LoginNote: "新安装的站点用户名为 admin，密码在首次启动时写入数据目录下的 admin-secret 文件。",
 		Plain:     "当前访问未使用 TLS：请在 /etc/docker/daemon.json 的 insecure-registries 中加入本站地址。",
-		Docs:      "API 文档",
+		Sign:      "签名", SignNote: "在要求签名的项目中，未签名的镜像其他人无法拉取。",
+		Docs: "API 文档",
 	}
 }

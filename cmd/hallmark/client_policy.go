@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/hallmarkhub/hallmark/core/api/client"
+)
+
+func (c *cli) policyCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "policy", Short: "Manage what has to hold before something may be pulled", Args: args(cobra.NoArgs), RunE: sayWhat}
+	cmd.AddCommand(c.policyPut(), c.policyList(), c.policyShow(), c.policyDryRun(),
+		c.remover("policy", "policy", "Remove a pull policy", "From the next pull on it is not asked any more."))
+	return cmd
+}
+
+// readPolicy reads a policy and finds where it belongs: into the project that it names, else to the hub. Whether it can work
+// the hub says.
+func (c *cli) readPolicy(file string) (t target, text string, err error) {
+	if text, err = c.readText(file); err != nil {
+		return t, "", err
+	}
+	var head struct {
+		Metadata struct{ Name, Project string }
+	}
+	if err := yaml.Unmarshal([]byte(text), &head); err != nil {
+		return t, "", usagef("%s: %w", file, err)
+	}
+	if head.Metadata.Name == "" {
+		return t, "", usagef("%s: metadata.name is missing", file)
+	}
+	c.project = head.Metadata.Project
+	t, err = c.findNamed("policy", head.Metadata.Name)
+	return t, text, err
+}
+
+func (c *cli) policyPut() *cobra.Command {
+	cmd := &cobra.Command{Use: "put FILE", Short: "Make or change a pull policy", Args: args(cobra.ExactArgs(1)),
+		Long: "FILE is a PullPolicy in YAML or JSON, - is standard input. It belongs to the project in its metadata, or to the hub if there is none.\n" +
+			"What it would refuse says: hallmark policy dry-run FILE.",
+		Example: "  hallmark policy put signed.yaml",
+		RunE: c.run(func(ctx context.Context, cl *client.Client, given []string) error {
+			t, text, err := c.readPolicy(given[0])
+			if err != nil {
+				return err
+			}
+			a, err := c.put(ctx, cl, t, text)
+			if err != nil {
+				return err
+			}
+			return c.made("policy", strings.TrimPrefix(t.project+"/"+t.item, "/"), a)
+		})}
+	c.addOutput(cmd)
+	return cmd
+}
+
+func (c *cli) policyList() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Short: "List the pull policies", Args: args(cobra.NoArgs),
+		Long: "Those of the hub, which hold in every project, or those that a project has besides.",
+		RunE: c.run(func(ctx context.Context, cl *client.Client, _ []string) error { return c.get(ctx, cl, "policies", "") })}
+	c.addProject(cmd)
+	c.addOutput(cmd)
+	return cmd
+}
+
+func (c *cli) policyShow() *cobra.Command {
+	cmd := &cobra.Command{Use: "show NAME", Short: "Show a pull policy as it was written", Args: args(cobra.ExactArgs(1)),
+		ValidArgsFunction: c.completeKind("policy"),
+		RunE: c.run(func(ctx context.Context, cl *client.Client, given []string) error {
+			t, err := c.findNamed("policy", given[0])
+			if err != nil {
+				return err
+			}
+			a, err := c.read(ctx, cl, t)
+			if err != nil {
+				return err
+			}
+			if c.output == "json" || c.output == "yaml" {
+				return c.print([]json.RawMessage{a.Body}, nil, true)
+			}
+			v, err := decoded[struct{ Document string }](a)
+			if err != nil {
+				return err
+			}
+			for line := range strings.Lines(v.Document) {
+				fmt.Fprintln(c.stdout, clean(strings.TrimRight(line, "\r\n")))
+			}
+			return nil
+		})}
+	c.addProject(cmd)
+	c.addOutput(cmd)
+	return cmd
+}
+
+// dryRun is what the hub says of a policy that is not saved.
+type dryRun struct {
+	Artifacts     int
+	Complete      bool
+	PullsComplete bool `json:"pulls_complete"`
+	Refused       []struct {
+		Repository, Digest, Reason string
+		Tags                       []string
+	}
+	Pulls []struct {
+		Repository, Digest string
+		Pulls              int64
+		Principals         []string
+	}
+	Repair *struct {
+		Authority string
+		Artifacts int
+	}
+}
+
+func (c *cli) policyDryRun() *cobra.Command {
+	cmd := &cobra.Command{Use: "dry-run FILE", Short: "Say what a pull policy of a project would refuse", Args: args(cobra.ExactArgs(1)),
+		Long: "Changes nothing. Looks at the newest 1,000 tagged artifacts of the project, and at the pulls of the last 30 days.",
+		RunE: c.run(func(ctx context.Context, cl *client.Client, given []string) error {
+			t, text, err := c.readPolicy(given[0])
+			if err != nil {
+				return err
+			}
+			if t.project == "" {
+				return usagef("%s: metadata.project is missing: a dry run is of one project", given[0])
+			}
+			a, err := cl.Call(ctx, http.MethodPost, t.list+client.Path("dry-run"), sentBody(text), "")
+			if err != nil {
+				return err
+			}
+			if c.output == "json" || c.output == "yaml" {
+				return c.print([]json.RawMessage{a.Body}, nil, true)
+			}
+			v, err := decoded[dryRun](a)
+			if err != nil {
+				return err
+			}
+			return c.showDryRun(t.project, &v)
+		})}
+	c.addOutput(cmd)
+	return cmd
+}
+
+func (c *cli) showDryRun(project string, v *dryRun) error {
+	of := ""
+	if !v.Complete {
+		of = "the newest "
+	}
+	fmt.Fprintf(c.stdout, "Of %s%d tagged artifacts of project %s it would refuse %d.\n", of, v.Artifacts, clean(project), len(v.Refused))
+	w := tabwriter.NewWriter(c.stdout, 0, 4, 2, ' ', 0)
+	for _, r := range v.Refused {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", clean(r.Repository), clean(shortDigest(r.Digest)), clean(strings.Join(r.Tags, ",")), clean(r.Reason))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if v.Repair != nil {
+		fmt.Fprintf(c.stdout, "A signature by key %s would let %d of them pass.\n", clean(v.Repair.Authority), v.Repair.Artifacts)
+	}
+	some := ""
+	if !v.PullsComplete {
+		some = " (not all pulls were looked at)"
+	}
+	if len(v.Pulls) == 0 {
+		fmt.Fprintf(c.stdout, "Of the pulls of the last 30 days it would have refused none%s.\n", some)
+		return nil
+	}
+	fmt.Fprintf(c.stdout, "Of the pulls of the last 30 days it would have refused%s:\n", some)
+	for _, p := range v.Pulls {
+		fmt.Fprintf(w, "  %s\t%s\t%d pulls\t%s\n", clean(p.Repository), clean(shortDigest(p.Digest)), p.Pulls, clean(strings.Join(p.Principals, ", ")))
+	}
+	return w.Flush()
+}
+
+// shortDigest is a digest as people compare them.
+func shortDigest(d string) string { return d[:min(len(d), 19)] }

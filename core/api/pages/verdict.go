@@ -1,0 +1,135 @@
+package pages
+
+import (
+	"bytes"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/hallmarkhub/hallmark/core/gate"
+)
+
+// Verdicts are the pages of verdicts: why something may be pulled or not, and what would put it right. Whoever calls the
+// methods has made sure that the reader may know.
+type Verdicts struct {
+	template *template.Template
+	style    template.CSS
+}
+
+// NewVerdicts makes them.
+func NewVerdicts() (*Verdicts, error) {
+	style, err := files.ReadFile("style.css")
+	if err != nil {
+		return nil, err
+	}
+	t, err := template.ParseFS(files, "verdict.html")
+	return &Verdicts{template: t, style: template.CSS(style)}, err
+}
+
+// verdictPage is what the template shows: one verdict, a list of them, or that there is nothing.
+type verdictPage struct {
+	Lang, Other, OtherName, Nonce string
+	Style                         template.CSS
+	T                             *verdictText
+	URL                           string // of the hub; "" if the request does not say
+
+	One      *gate.Explanation
+	Policies []verdictPolicy
+	Digest   string
+	List     []VerdictLine
+	More     bool
+}
+
+type verdictPolicy struct {
+	gate.PolicyExplanation
+	State, Mode string
+	Reasons     []verdictReason
+}
+
+type verdictReason struct {
+	Text     string
+	Original string // in English, where Text is a translation of its code
+	Commands []string
+}
+
+// VerdictLine is one verdict of several about the same digest.
+type VerdictLine struct {
+	Repository string
+	Allowed    bool
+}
+
+// One answers with the verdict on one image.
+func (v *Verdicts) One(w http.ResponseWriter, r *http.Request, base string, x *gate.Explanation) {
+	p := v.page(r, base)
+	p.One = x
+	for _, said := range x.Policies {
+		p.Policies = append(p.Policies, p.T.policy(said))
+	}
+	v.answer(w, http.StatusOK, p)
+}
+
+// List answers with the verdicts on a digest in several repositories; more says that there are further ones.
+func (v *Verdicts) List(w http.ResponseWriter, r *http.Request, base, digest string, all []VerdictLine, more bool) {
+	p := v.page(r, base)
+	p.Digest, p.List, p.More = digest, all, more
+	v.answer(w, http.StatusOK, p)
+}
+
+// None answers that there is no verdict, or none that the reader may see. It is the same page whatever was asked for.
+func (v *Verdicts) None(w http.ResponseWriter, r *http.Request, base string) {
+	v.answer(w, http.StatusNotFound, v.page(r, base))
+}
+
+func (v *Verdicts) page(r *http.Request, base string) *verdictPage {
+	p := &verdictPage{Lang: "en", Other: "zh-CN", OtherName: "中文", Nonce: nonceMark, Style: v.style, T: verdictEnglish(), URL: base}
+	asked := r.URL.Query().Get("lang")
+	if asked == "zh-CN" || asked != "en" && prefersChinese(r.Header.Get("Accept-Language")) {
+		p.Lang, p.Other, p.OtherName, p.T = "zh-CN", "en", "English", verdictChinese()
+	}
+	return p
+}
+
+func (v *Verdicts) answer(w http.ResponseWriter, status int, p *verdictPage) {
+	var out bytes.Buffer
+	if err := v.template.Execute(&out, p); err != nil {
+		http.Error(w, "the page could not be made", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Add("Vary", "Accept-Language")
+	w.Header().Set("Content-Language", p.Lang)
+	writeStatus(w, status, out.Bytes())
+}
+
+// policy says in the words of the page what one policy says.
+func (t *verdictText) policy(x gate.PolicyExplanation) verdictPolicy {
+	p := verdictPolicy{PolicyExplanation: x, State: t.Outcomes[x.Outcome.String()], Mode: t.Modes[string(x.Mode)]}
+	seen := map[string]bool{}
+	for _, r := range x.Reasons {
+		reason := verdictReason{Text: r.Text}
+		if translated := t.Codes[r.Code]; translated != "" {
+			reason.Text, reason.Original = translated, r.Text
+		}
+		for _, c := range commands(r.Fix) {
+			if !seen[c] {
+				seen[c] = true
+				reason.Commands = append(reason.Commands, c)
+			}
+		}
+		p.Reasons = append(p.Reasons, reason)
+	}
+	return p
+}
+
+// commands are those that put something right: cosign's, and before it our own where that does the same.
+func commands(fix string) []string {
+	if fix == "" {
+		return nil
+	}
+	for _, verb := range []string{"sign", "attest"} {
+		rest, ok := strings.CutPrefix(fix, "cosign "+verb+" --key ")
+		if ok && !strings.Contains(rest, "--new-bundle-format") {
+			return []string{"hallmark " + verb + " --key " + rest, fix}
+		}
+	}
+	return []string{fix}
+}

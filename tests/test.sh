@@ -17,9 +17,9 @@ step() { # step TITLE COMMAND...: runs a command and says how long it took
 }
 
 # What runs with the race detector; it makes SQLite 5 to 12 times slower.
-raced_plain=(./core ./core/access/... ./core/seal/... ./core/web/... ./registry ./registry/request/... ./registry/server/... ./registry/remote/...
+raced_plain=(./core ./core/access/... ./core/gate/... ./core/seal/... ./core/web/... ./registry ./registry/request/... ./registry/server/... ./registry/remote/...
 	./registry/registrytest/... ./registry/blob/... ./jobservice/queue/...)
-raced_sql=(./core/db/... ./core/store/... ./core/auth/... ./core/ledger/... ./registry/local/... ./jobservice)
+raced_sql=(./core/db/... ./core/store/... ./core/auth/... ./core/gatekeeper/... ./core/ledger/... ./registry/local/... ./jobservice)
 
 if [ "$mode" = check ]; then
 	step "vet" go vet ./...
@@ -58,8 +58,8 @@ e2e) e2e "${E2E_STACKS:-sqlite,postgres}" "${E2E_CLIENTS:-}" ;;
 crash) crash "${CRASH_SEEDS:-5}" ;;
 test)
 	unit
-	e2e sqlite docker,crane,oras,helm,cosign,cosign2
-	e2e postgres docker,cosign
+	e2e sqlite docker,crane,oras,helm,cosign,cosign2,gate
+	e2e postgres docker,cosign,gate
 	crash 3
 	;;
 all)

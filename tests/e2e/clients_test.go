@@ -30,14 +30,11 @@ var clients = []struct {
 // TestClients runs every client against every stack. The stacks come one after the
 // other; the clients of one stack share its hub, side by side.
 func TestClients(t *testing.T) {
-	names := make([]string, len(clients))
-	for i, c := range clients {
-		names[i] = c.name
-	}
-	chosen := listed(t, "E2E_CLIENTS", names)
+	chosen := chosenClients(t)
 	for _, name := range listed(t, "E2E_STACKS", []string{"sqlite", "postgres"}) {
 		t.Run(name, func(t *testing.T) {
-			s := startStack(t, name)
+			// Whether content is trusted is another question, which TestGate asks.
+			s := startStack(t, name, "HALLMARK_BASELINE=off")
 			for _, c := range clients {
 				if slices.Contains(chosen, c.name) {
 					t.Run(c.name, func(t *testing.T) {
@@ -50,12 +47,22 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// listed reads a comma separated choice among known names; unset means all. A name
+// chosenClients are those that E2E_CLIENTS names; "gate" stands for TestGate.
+func chosenClients(t *testing.T) []string {
+	t.Helper()
+	names := []string{"gate"}
+	for _, c := range clients {
+		names = append(names, c.name)
+	}
+	return listed(t, "E2E_CLIENTS", names)
+}
+
+// listed reads a comma separated choice among known names; unset and "all" mean all of them. A name
 // that does not exist is an error, for it would silently test nothing.
 func listed(t *testing.T, variable string, known []string) []string {
 	t.Helper()
 	value := os.Getenv(variable)
-	if value == "" {
+	if value == "" || value == "all" {
 		return known
 	}
 	names := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })

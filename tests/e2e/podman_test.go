@@ -22,9 +22,15 @@ type storage struct {
 
 func newStorage(t *testing.T, s *stack, name string, flags ...string) *storage {
 	t.Helper()
+	return storageOf(newCLI(t, s, "e2e-"+name), name, flags...)
+}
+
+// storageOf is the tool called name in the home of c.
+func storageOf(c *cli, name string, flags ...string) *storage {
+	t := c.t
+	t.Helper()
 	needRoot(t, name)
 	tool := debian(t, "clients", name)
-	c := newCLI(t, s, "e2e-"+name)
 	// Nothing of the machine's own configuration: mirrors, policies, short names.
 	dir := sharedDir(t, name)
 	root, run := filepath.Join(dir, "root"), filepath.Join(dir, "run")

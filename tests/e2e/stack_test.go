@@ -23,6 +23,7 @@ type stack struct {
 	user     string
 	password string
 	logs     string
+	settings []string // what every process of it is told
 }
 
 // stacks maps the names E2E_STACKS knows to what starts the servers below the hub, and
@@ -32,8 +33,8 @@ var stacks = map[string]func(t *testing.T, logs string) []string{
 	"postgres": startPostgresAndS3,
 }
 
-// startStack starts a hub on fresh data; it ends with the test.
-func startStack(t *testing.T, name string) *stack {
+// startStack starts a hub on fresh data, with these settings; it ends with the test.
+func startStack(t *testing.T, name string, settings ...string) *stack {
 	t.Helper()
 	below, known := stacks[name]
 	if !known {
@@ -47,15 +48,27 @@ func startStack(t *testing.T, name string) *stack {
 		}
 	}
 	s := &stack{name: name, addr: freeAddr(t), user: "admin", password: secret(t), logs: logs}
-	servers := below(t, logs)
-	s.serve(t, servers)
+	s.settings = append(below(t, logs), append([]string{
+		"HALLMARK_ADMIN_PASSWORD=" + s.password,
+		"HALLMARK_MASTER_KEY=" + base64.StdEncoding.EncodeToString(random(t, 32)),
+	}, settings...)...)
+	s.serve(t, "hallmark")
 	if os.Getenv("E2E_TRACE") != "" {
 		s.addr = startTrace(t, s.addr, filepath.Join(logs, "trace.log"))
 	}
 	return s
 }
 
-func (s *stack) serve(t *testing.T, servers []string) {
+// beside starts one more process of the hub; they share database and blobs.
+func (s *stack) beside(t *testing.T) *stack {
+	t.Helper()
+	other := *s
+	other.addr = freeAddr(t)
+	other.serve(t, "hallmark-beside")
+	return &other
+}
+
+func (s *stack) serve(t *testing.T, log string) {
 	t.Helper()
 	cmd := exec.Command(hubBinary(t), "serve")
 	cmd.Dir = t.TempDir()
@@ -66,10 +79,8 @@ func (s *stack) serve(t *testing.T, servers []string) {
 		"HALLMARK_DATA=" + filepath.Join(t.TempDir(), "data"),
 		"HALLMARK_LISTEN=" + s.addr,
 		"HALLMARK_INTERNAL_LISTEN=" + freeAddr(t),
-		"HALLMARK_ADMIN_PASSWORD=" + s.password,
-		"HALLMARK_MASTER_KEY=" + base64.StdEncoding.EncodeToString(random(t, 32)),
-	}, servers...)
-	p := start(t, s.logs, "hallmark", cmd)
+	}, s.settings...)
+	p := start(t, s.logs, log, cmd)
 	p.ready(t, 60*time.Second, answers("http://"+s.addr+"/readyz"))
 }
 
@@ -102,6 +113,12 @@ func (s *stack) createProject(t testing.TB, name, visibility string) {
 // do sends a request as the administrator and returns the answer with its body.
 func (s *stack) do(t testing.TB, method, path string, body []byte, header http.Header) (*http.Response, []byte) {
 	t.Helper()
+	return s.as(t, s.user, s.password, method, path, body, header)
+}
+
+// as is do as somebody else.
+func (s *stack) as(t testing.TB, user, password, method, path string, body []byte, header http.Header) (*http.Response, []byte) {
+	t.Helper()
 	req, err := http.NewRequest(method, "http://"+s.addr+path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +126,7 @@ func (s *stack) do(t testing.TB, method, path string, body []byte, header http.H
 	for key, values := range header {
 		req.Header[key] = values
 	}
-	req.SetBasicAuth(s.user, s.password)
+	req.SetBasicAuth(user, password)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -122,6 +122,9 @@ measure_hallmark() {
     start_hallmark "$work/hallmark" "$pass" HALLMARK_ACCESS_LOG=all
     suite hallmark tag-get -suffix @log -pids "$pid" "${login[@]}"
     stop
+    start_hallmark "$work/hallmark" "$pass"
+    suite hallmark gate -pids "$pid" "${login[@]}"
+    stop
   fi
   rm -rf "$work/hallmark" "$work"/first*
 }

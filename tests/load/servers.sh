@@ -125,13 +125,14 @@ CONF
   launch "$work/distribution.log" /v2/
 }
 
-# hallmark_command DIR PASSWORD [NAME=VALUE...]: only what it is told here counts, no HALLMARK_ variable of the shell.
+# hallmark_command DIR PASSWORD [NAME=VALUE...]: only what it is told here counts, no HALLMARK_ variable of the shell. The
+# gate is off where a test does not turn it on: the other registries have none.
 hallmark_command() {
   local port internal
   port=$(free_port) internal=$(free_port)
   base=http://127.0.0.1:$port
   command=(env -i "PATH=$PATH" "HOME=$work" "HALLMARK_DATA=$1" "HALLMARK_LISTEN=127.0.0.1:$port" "HALLMARK_INTERNAL_LISTEN=127.0.0.1:$internal"
-    "HALLMARK_ADMIN_PASSWORD=$2" HALLMARK_ACCESS_LOG=none "${@:3}" "$hub" serve)
+    "HALLMARK_ADMIN_PASSWORD=$2" HALLMARK_ACCESS_LOG=none HALLMARK_BASELINE=off "${@:3}" "$hub" serve)
 }
 
 start_hallmark() { # DIR PASSWORD [NAME=VALUE...]

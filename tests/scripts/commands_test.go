@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -32,7 +33,7 @@ type word = func(ts *testscript.TestScript, neg bool, args []string)
 
 // commands are the words that scripts have besides those of testscript.
 func commands() map[string]word {
-	return map[string]word{
+	words := map[string]word{
 		"refuses":     refuses,
 		"ready":       ready,
 		"terminate":   terminate,
@@ -44,6 +45,8 @@ func commands() map[string]word {
 		"sql":         runSQL,
 		"untold":      untold,
 	}
+	maps.Copy(words, gateWords())
+	return words
 }
 
 // refuses STATUS PROGRAM ARGS... runs a command that must end with this status after saying why in one sentence: one

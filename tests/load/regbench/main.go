@@ -37,7 +37,7 @@ var (
 	label   = flag.String("label", "registry", "label of this server in the results")
 	suffix  = flag.String("suffix", "", "added to the name of each test in the results, for a server that was set up differently")
 	outFile = flag.String("out", "", "append JSON lines here")
-	tests   = flag.String("tests", readTests+","+pushTests+",tags,catalog", "tests to run; besides: token, catalog-others (both need -hub)")
+	tests   = flag.String("tests", readTests+","+pushTests+",tags,catalog", "tests to run; besides: token, catalog-others, gate (they need -hub)")
 	hubAPI  = flag.Bool("hub", false, "the server has Hallmark's admin API: make the project, and whoever the tests need")
 	runs    = flag.Int("runs", 3, "runs of each test")
 	dur     = flag.Duration("dur", 4*time.Second, "length of one load run")
@@ -142,6 +142,8 @@ func (b *bench) test(name string) error {
 		return b.catalogOfOthers()
 	case "token":
 		return b.tokens()
+	case "gate":
+		return b.gate()
 	}
 	return b.read(name)
 }

@@ -64,7 +64,7 @@ func (e *evaluation) unregistered(r *rule) string {
 			a := &e.p.authorities[i]
 			switch {
 			case a.registered && !e.in.Registered.live:
-				missing = "no key or identity is registered for project " + projectOf(e.in.Repository)
+				missing = e.in.Registered.nobody() + " for project " + projectOf(e.in.Repository)
 			case a.key != nil && a.key.ref != "" && !e.in.Registered.has(a.key.ref, e.p.project == ""):
 				missing = "no key " + clip(a.key.ref, 64) + " is registered"
 			default:
@@ -82,6 +82,14 @@ func (e *evaluation) unregistered(r *rule) string {
 		return missing
 	}
 	return ""
+}
+
+// nobody says why a snapshot has no signer that counts.
+func (r *Registered) nobody() string {
+	if len(r.keys)+len(r.identities) > 0 {
+		return "every key and identity is revoked that is registered"
+	}
+	return "no key or identity is registered"
 }
 
 func (r *Registered) has(name string, system bool) bool {

@@ -1,13 +1,7 @@
 package api
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,42 +17,15 @@ import (
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/trust"
+	"github.com/hallmarkhub/hallmark/core/trust/signertest"
 )
 
-// signer has a key.
-type signer struct {
-	key *ecdsa.PrivateKey
-	pem string
-}
-
-func newSigner(t testing.TB) *signer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &signer{key, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}
-}
-
 // sign attaches a signature as cosign 3 does.
-func (h *hub) sign(repository string, subject digest.Digest, s *signer) {
+func (h *hub) sign(repository string, subject digest.Digest, s *signertest.Signer) {
 	h.t.Helper()
-	payload := jsonBody("_type", "https://in-toto.io/Statement/v1", "predicateType", core.PredicateSignature, "predicate", map[string]any{},
-		"subject", []any{map[string]any{"digest": map[string]string{"sha256": subject.Encoded()}}})
-	const payloadType, bundleType = "application/vnd.in-toto+json", "application/vnd.dev.sigstore.bundle.v0.3+json"
-	sum := sha256.Sum256(fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload))
-	sig, err := ecdsa.SignASN1(rand.Reader, s.key, sum[:])
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	bundle := jsonBody("mediaType", bundleType, "verificationMaterial", map[string]any{"publicKey": map[string]string{"hint": ""}},
-		"dsseEnvelope", map[string]any{"payload": []byte(payload), "payloadType": payloadType, "signatures": []any{map[string]any{"sig": sig}}})
-	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, ArtifactType: bundleType, Config: h.blob(repository, ocispec.MediaTypeEmptyJSON, []byte("{}")),
-		Layers: []ocispec.Descriptor{h.blob(repository, bundleType, []byte(bundle))}, Subject: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 1}}
+	bundle := s.Bundle(subject, signertest.PredicateSign, map[string]any{})
+	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, ArtifactType: signertest.TypeBundle, Config: h.blob(repository, ocispec.MediaTypeEmptyJSON, []byte("{}")),
+		Layers: []ocispec.Descriptor{h.blob(repository, signertest.TypeBundle, bundle)}, Subject: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 1}}
 	m.SchemaVersion = 2
 	if err := h.keeper.ReadEvidence(h.ctx, repository, h.manifest(repository, m.MediaType, m)); err != nil {
 		h.t.Fatal(err)
@@ -100,7 +67,7 @@ func (p *population) trust(project *core.Project, root string) {
 	if project != nil {
 		name = project.Name
 	}
-	_, _, err := p.keeper.SaveAuthority(p.ctx, project, "release", gatekeeper.Authority{PublicKey: newSigner(p.t).pem}, 0)
+	_, _, err := p.keeper.SaveAuthority(p.ctx, project, "release", gatekeeper.Authority{PublicKey: signertest.New().PEM}, 0)
 	if err == nil {
 		_, _, err = p.keeper.SaveTrustRoot(p.ctx, project, root, string(trust.PublicGood()), 0)
 	}
@@ -116,10 +83,10 @@ func TestAuthorities(t *testing.T) {
 	eachHub(t, func(h *hub) {
 		admin := h.user("admin", true)
 		h.project("team", core.Private, nil)
-		key, other := newSigner(t), newSigner(t)
+		key, other := signertest.New(), signertest.New()
 		for _, at := range []string{"", "/projects/team"} {
 			path := at + "/authorities/release"
-			body := jsonBody("description", "of the release", "public_key", key.pem)
+			body := jsonBody("description", "of the release", "public_key", key.PEM)
 			h.call(admin, "GET", path, "").wantProblem(404, core.CodeNotFound)
 			var v Authority
 			made := h.call(admin, "PUT", path, body).want(201).into(&v)
@@ -127,8 +94,8 @@ func TestAuthorities(t *testing.T) {
 				t.Errorf("%+v", v)
 			}
 			h.call(admin, "PUT", path, body).want(200) // it is so already
-			h.call(admin, "PUT", path, jsonBody("public_key", other.pem)).wantProblem(428, core.CodeIfMatchRequired)
-			changed := h.call(admin, "PUT", path, jsonBody("public_key", other.pem), "If-Match", made.Header.Get("ETag")).want(200).into(&v)
+			h.call(admin, "PUT", path, jsonBody("public_key", other.PEM)).wantProblem(428, core.CodeIfMatchRequired)
+			changed := h.call(admin, "PUT", path, jsonBody("public_key", other.PEM), "If-Match", made.Header.Get("ETag")).want(200).into(&v)
 			h.call(admin, "PUT", path, body, "If-Match", made.Header.Get("ETag")).wantProblem(412, core.CodeStale)
 
 			h.call(admin, "POST", path+"/revoke", "").want(200).into(&v)
@@ -141,12 +108,12 @@ func TestAuthorities(t *testing.T) {
 				t.Errorf("revoked at %v, then at %v", first, v.RevokedAt)
 			}
 			// Neither saving it again nor with another key undoes that.
-			h.call(admin, "PUT", path, jsonBody("public_key", other.pem, "description", "x"), "If-Match", "*").want(200).into(&v)
+			h.call(admin, "PUT", path, jsonBody("public_key", other.PEM, "description", "x"), "If-Match", "*").want(200).into(&v)
 			if v.RevokedAt == nil || v.Description != "x" {
 				t.Errorf("%+v", v)
 			}
 			h.call(admin, "PUT", path, body, "If-Match", "*").wantProblem(409, core.CodeConflict)
-			h.call(admin, "PUT", path, jsonBody("public_key", other.pem, "revoked_at", nil), "If-Match", "*").wantProblem(400, core.CodeInvalid)
+			h.call(admin, "PUT", path, jsonBody("public_key", other.PEM, "revoked_at", nil), "If-Match", "*").wantProblem(400, core.CodeInvalid)
 			if changed.Header.Get("ETag") == again.Header.Get("ETag") {
 				t.Error("revoking changes the revision")
 			}
@@ -165,9 +132,9 @@ func TestAuthoritiesThatCannotWork(t *testing.T) {
 	}
 	const issuer = "https://accounts.example"
 	for what, body := range map[string]string{
-		"nothing": `{}`, "no PEM": `{"public_key": "x"}`, "both": jsonBody("public_key", newSigner(t).pem, "identity", map[string]any{"trust_root": "public-good", "issuer": issuer, "subject": "a"}),
+		"nothing": `{}`, "no PEM": `{"public_key": "x"}`, "both": jsonBody("public_key", signertest.New().PEM, "identity", map[string]any{"trust_root": "public-good", "issuer": issuer, "subject": "a"}),
 		"everybody": id("public-good", issuer, "", ".*"), "no such root": id("nowhere", issuer, "a@example.org", ""), "no issuer": id("public-good", "", "a", ""),
-		"backwards": jsonBody("public_key", newSigner(t).pem, "not_before", "2026-02-01T00:00:00Z", "not_after", "2026-01-01T00:00:00Z")} {
+		"backwards": jsonBody("public_key", signertest.New().PEM, "not_before", "2026-02-01T00:00:00Z", "not_after", "2026-01-01T00:00:00Z")} {
 		if p := h.call(admin, "PUT", "/projects/team/authorities/x", body).wantProblem(400, core.CodeInvalid); p.Detail == "" {
 			t.Error(what)
 		}
@@ -235,7 +202,7 @@ func TestPolicies(t *testing.T) {
 		if !strings.Contains(p.Detail, "line 6") || !strings.Contains(p.Detail, "no key") || len(p.Errors) != 1 {
 			t.Errorf("%+v", p)
 		}
-		h.call(admin, "PUT", "/authorities/release", jsonBody("public_key", newSigner(t).pem)).want(201)
+		h.call(admin, "PUT", "/authorities/release", jsonBody("public_key", signertest.New().PEM)).want(201)
 		var v Policy
 		h.call(admin, "PUT", path, text(policyText("signed", "team"))).want(201).into(&v)
 		if v.Summary.Project != "team" || !strings.Contains(v.Summary.Wants, "release") || v.Document != policyText("signed", "team") {
@@ -273,7 +240,7 @@ func TestVerdict(t *testing.T) {
 	eachHub(t, func(h *hub) {
 		admin, guest := h.user("admin", true), h.user("guest", false)
 		h.project("team", core.Private, map[string]core.Role{"guest": core.RoleGuest})
-		d, s := h.image("team/app", "x", "1.0"), newSigner(t)
+		d, s := h.image("team/app", "x", "1.0"), signertest.New()
 		path := "/projects/team/repositories/app/artifacts/1.0/verdict"
 		verdict := func(path string) (x gate.Explanation) {
 			t.Helper()
@@ -290,7 +257,7 @@ func TestVerdict(t *testing.T) {
 		if x := verdict(path); x.Allowed || x.Digest != string(d) || !strings.Contains(x.Message, "hallmark keys add") {
 			t.Errorf("%+v", x)
 		}
-		h.call(admin, "PUT", "/projects/team/authorities/release", jsonBody("public_key", s.pem)).want(201)
+		h.call(admin, "PUT", "/projects/team/authorities/release", jsonBody("public_key", s.PEM)).want(201)
 		h.sign("team/app", d, s)
 		if x := verdict("/projects/team/repositories/app/artifacts/" + string(d) + "/verdict"); !x.Allowed {
 			t.Errorf("%+v", x)
@@ -307,9 +274,9 @@ func TestDryRun(t *testing.T) {
 	eachHub(t, func(h *hub) {
 		admin := h.user("admin", true)
 		team := h.project("team", core.Private, nil)
-		release, build := newSigner(t), newSigner(t)
-		h.call(admin, "PUT", "/projects/team/authorities/release", jsonBody("public_key", release.pem)).want(201)
-		h.call(admin, "PUT", "/projects/team/authorities/build", jsonBody("public_key", build.pem)).want(201)
+		release, build := signertest.New(), signertest.New()
+		h.call(admin, "PUT", "/projects/team/authorities/release", jsonBody("public_key", release.PEM)).want(201)
+		h.call(admin, "PUT", "/projects/team/authorities/build", jsonBody("public_key", build.PEM)).want(201)
 		signed, unsigned, byBuild := h.image("team/app", "signed", "1", "latest"), h.image("team/app", "unsigned", "2"), h.image("team/deep/app", "built", "1")
 		h.image("team/app", "untagged")
 		h.sign("team/app", signed, release)
@@ -344,9 +311,9 @@ func TestDryRun(t *testing.T) {
 		if v := run(warn); len(v.Refused) != 1 || v.Refused[0].Digest != string(unsigned) {
 			t.Errorf("%+v", v)
 		}
-		inline := newSigner(t)
+		inline := signertest.New()
 		h.sign("team/app", unsigned, inline)
-		quoted, _ := json.Marshal(inline.pem)
+		quoted, _ := json.Marshal(inline.PEM)
 		own := strings.Replace(policyText("p", "team"), "key: {ref: release}", "key: {pem: "+string(quoted)+"}", 1)
 		if v := run(own); len(v.Refused) != 2 || len(v.Pulls) != 1 || v.Pulls[0].Pulls != 9 {
 			t.Errorf("%+v", v)
@@ -363,7 +330,7 @@ func TestDryRunIsBounded(t *testing.T) {
 	h := sqliteHub(t)
 	admin := h.user("admin", true)
 	team := h.project("team", core.Private, nil)
-	h.call(admin, "PUT", "/authorities/release", jsonBody("public_key", newSigner(t).pem)).want(201)
+	h.call(admin, "PUT", "/authorities/release", jsonBody("public_key", signertest.New().PEM)).want(201)
 	tagged := func(from, to int) {
 		t.Helper()
 		err := h.db.Write(h.ctx, func(tx *db.Tx) error {

@@ -3,13 +3,7 @@ package gatekeeper_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,6 +19,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/ledger"
 	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/trust/signertest"
 	"github.com/hallmarkhub/hallmark/migrations"
 	"github.com/hallmarkhub/hallmark/registry"
 	"github.com/hallmarkhub/hallmark/registry/blob/memory"
@@ -32,8 +27,8 @@ import (
 )
 
 const (
-	typeBundle    = "application/vnd.dev.sigstore.bundle.v0.3+json"
-	predicateSign = "https://sigstore.dev/cosign/sign/v1"
+	typeBundle    = signertest.TypeBundle
+	predicateSign = signertest.PredicateSign
 	predicateSPDX = "https://spdx.dev/Document"
 )
 
@@ -153,21 +148,6 @@ func (h *hub) index(repo, tag string, children ...digest.Digest) digest.Digest {
 		ocispec.MediaTypeImageIndex)
 }
 
-// signer has a key.
-type signer struct {
-	key *ecdsa.PrivateKey
-	pem string
-}
-
-func (h *hub) signer() *signer {
-	h.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	h.must(err)
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	h.must(err)
-	return &signer{key, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))}
-}
-
 // register makes a key one whose signatures count in team.
 func (h *hub) register(name string, a gatekeeper.Authority, revision int64) {
 	h.Helper()
@@ -175,27 +155,6 @@ func (h *hub) register(name string, a gatekeeper.Authority, revision int64) {
 	h.must(err)
 	_, _, err = h.store.PutTrustDocument(h.system, h.team, store.TrustAuthority, name, doc, revision)
 	h.must(err)
-}
-
-// bundle is a signed statement as cosign 3 stores it.
-func (s *signer) bundle(subject digest.Digest, predicateType string, predicate any) []byte {
-	payload, _ := json.Marshal(map[string]any{
-		"_type": "https://in-toto.io/Statement/v1", "predicateType": predicateType, "predicate": predicate,
-		"subject": []any{map[string]any{"digest": map[string]string{"sha256": subject.Encoded()}}},
-	})
-	const payloadType = "application/vnd.in-toto+json"
-	// DSSE, "Pre-Authentication Encoding".
-	sum := sha256.Sum256(fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload))
-	sig, err := ecdsa.SignASN1(rand.Reader, s.key, sum[:])
-	if err != nil {
-		panic(err)
-	}
-	b, _ := json.Marshal(map[string]any{
-		"mediaType":            typeBundle,
-		"verificationMaterial": map[string]any{"publicKey": map[string]string{"hint": ""}},
-		"dsseEnvelope":         map[string]any{"payload": payload, "payloadType": payloadType, "signatures": []any{map[string]any{"sig": sig}}},
-	})
-	return b
 }
 
 // attach pushes content as cosign does: a manifest with an empty config and a subject.
@@ -208,9 +167,9 @@ func (h *hub) attach(repo string, subject digest.Digest, content []byte, more ..
 		Subject: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 1}}, ocispec.MediaTypeImageManifest)
 }
 
-func (h *hub) sign(repo string, subject digest.Digest, s *signer) digest.Digest {
+func (h *hub) sign(repo string, subject digest.Digest, s *signertest.Signer) digest.Digest {
 	h.Helper()
-	return h.attach(repo, subject, s.bundle(subject, predicateSign, map[string]any{}))
+	return h.attach(repo, subject, s.Bundle(subject, predicateSign, map[string]any{}))
 }
 
 // code is what reading a manifest ends with, which has to be the same by each way.

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"testing"
@@ -25,6 +24,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/trust/signertest"
 	"github.com/hallmarkhub/hallmark/registry"
 )
 
@@ -68,12 +68,8 @@ func (s *sigstore) bundle(subject digest.Digest, issuer, identity string) []byte
 	s.Helper()
 	cert, private, err := s.GenerateLeafCert(identity, issuer)
 	s.must(err)
-	payload, err := json.Marshal(map[string]any{
-		"_type": "https://in-toto.io/Statement/v1", "predicateType": predicateSign, "predicate": map[string]any{},
-		"subject": []any{map[string]any{"digest": map[string]string{"sha256": subject.Encoded()}}}})
-	s.must(err)
-	const payloadType = "application/vnd.in-toto+json"
-	sum := sha256.Sum256(fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload))
+	payload := signertest.Statement(subject, predicateSign, map[string]any{})
+	sum := sha256.Sum256(signertest.PAE(payload))
 	sig, err := private.(crypto.Signer).Sign(rand.Reader, sum[:], crypto.SHA256)
 	s.must(err)
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
@@ -102,7 +98,7 @@ func (s *sigstore) bundle(subject digest.Digest, issuer, identity string) []byte
 				Rfc3161Timestamps: []*commonv1.RFC3161SignedTimestamp{{SignedTimestamp: stamp}}},
 		},
 		Content: &bundlev1.Bundle_DsseEnvelope{DsseEnvelope: &dssev1.Envelope{
-			Payload: payload, PayloadType: payloadType, Signatures: []*dssev1.Signature{{Sig: sig}}}},
+			Payload: payload, PayloadType: signertest.PayloadType, Signatures: []*dssev1.Signature{{Sig: sig}}}},
 	})
 	s.must(err)
 	return out

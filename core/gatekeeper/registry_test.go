@@ -17,6 +17,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/trust/signertest"
 	"github.com/hallmarkhub/hallmark/registry"
 )
 
@@ -25,7 +26,7 @@ const repo = "team/app"
 // From the first push to the last pull.
 func TestSignedOrRefused(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		i, s := h.image(repo, "1", "one"), h.signer()
+		i, s := h.image(repo, "1", "one"), signertest.New()
 		h.readable(h.guest, i, "1", false)
 		_, err := h.reg.Manifest(h.guest, repo, registry.Reference{Tag: "1"}, false)
 		var e *registry.Error
@@ -33,16 +34,16 @@ func TestSignedOrRefused(t *testing.T) {
 			t.Errorf("without any key the refusal does not say how to register one: %v", err)
 		}
 
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 0)
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 0)
 		h.readable(h.guest, i, "1", false)
 		h.sign(repo, i.digest, s)
 		h.readable(h.guest, i, "1", true)
 		h.readable(h.guest, i, "1", true) // from memory
 
 		now := time.Now()
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem, RevokedAt: &now}, 1)
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM, RevokedAt: &now}, 1)
 		h.readable(h.guest, i, "1", false)
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 2)
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 2)
 		h.readable(h.guest, i, "1", true)
 	})
 }
@@ -50,10 +51,10 @@ func TestSignedOrRefused(t *testing.T) {
 // What was signed before the key was known counts from the moment on in which it is.
 func TestKeyRegisteredLater(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		i, s := h.image(repo, "1", "one"), h.signer()
+		i, s := h.image(repo, "1", "one"), signertest.New()
 		h.sign(repo, i.digest, s)
 		h.readable(h.guest, i, "1", false)
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 0)
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 0)
 		h.readable(h.guest, i, "1", true)
 		h.must(h.store.DeleteTrustDocument(h.system, h.team, store.TrustAuthority, "release", store.AnyRevision))
 		h.readable(h.guest, i, "1", false)
@@ -62,8 +63,8 @@ func TestKeyRegisteredLater(t *testing.T) {
 
 func TestSignatureBeforeItsSubject(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		s := h.signer()
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 0)
+		s := signertest.New()
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 0)
 		elsewhere := h.image("team/built", "1", "one")
 		h.sign(repo, elsewhere.digest, s)
 		i := h.image(repo, "1", "one")
@@ -78,8 +79,8 @@ func TestSignatureBeforeItsSubject(t *testing.T) {
 
 func TestDeletedSignature(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		i, s := h.image(repo, "1", "one"), h.signer()
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 0)
+		i, s := h.image(repo, "1", "one"), signertest.New()
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 0)
 		d := h.sign(repo, i.digest, s)
 		h.readable(h.guest, i, "1", true)
 		h.must(h.reg.DeleteManifest(h.owner, repo, d))
@@ -90,16 +91,16 @@ func TestDeletedSignature(t *testing.T) {
 // V-31, V-32, V-39: what looks like a signature and is none.
 func TestNoSignature(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		i, other, s, stranger := h.image(repo, "1", "one"), h.image(repo, "2", "two"), h.signer(), h.signer()
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 0)
+		i, other, s, stranger := h.image(repo, "1", "one"), h.image(repo, "2", "two"), signertest.New(), signertest.New()
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 0)
 		for name, content := range map[string][]byte{
 			"junk":                   []byte(`{"mediaType":"` + typeBundle + `"}`),
 			"no JSON":                []byte("signed, believe me"),
-			"a stranger's":           stranger.bundle(i.digest, predicateSign, map[string]any{}),
-			"another image's":        s.bundle(other.digest, predicateSign, map[string]any{}),
-			"an attestation of it":   s.bundle(i.digest, "https://cosign.sigstore.dev/attestation/vuln/v1", map[string]any{}),
-			"of a made up type":      s.bundle(i.digest, predicateSign+"/", map[string]any{}),
-			"an altered statement's": []byte(strings.Replace(string(s.bundle(i.digest, predicateSign, map[string]any{})), `"sig":"M`, `"sig":"N`, 1)),
+			"a stranger's":           stranger.Bundle(i.digest, predicateSign, map[string]any{}),
+			"another image's":        s.Bundle(other.digest, predicateSign, map[string]any{}),
+			"an attestation of it":   s.Bundle(i.digest, "https://cosign.sigstore.dev/attestation/vuln/v1", map[string]any{}),
+			"of a made up type":      s.Bundle(i.digest, predicateSign+"/", map[string]any{}),
+			"an altered statement's": []byte(strings.Replace(string(s.Bundle(i.digest, predicateSign, map[string]any{})), `"sig":"M`, `"sig":"N`, 1)),
 		} {
 			h.attach(repo, i.digest, content)
 			if got := h.code(h.guest, repo, "1", i.digest); got != registry.CodeDenied {
@@ -110,7 +111,7 @@ func TestNoSignature(t *testing.T) {
 		// What was said of the other image counts there, and only there.
 		h.readable(h.guest, other, "2", true)
 		// An SBOM by somebody registered is enough for the baseline.
-		h.attach(repo, i.digest, s.bundle(i.digest, predicateSPDX, map[string]any{"spdxVersion": "SPDX-2.3"}))
+		h.attach(repo, i.digest, s.Bundle(i.digest, predicateSPDX, map[string]any{"spdxVersion": "SPDX-2.3"}))
 		h.readable(h.guest, i, "1", true)
 	})
 }
@@ -149,8 +150,8 @@ func TestWhoSigns(t *testing.T) {
 
 func TestIndexes(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		a, b, c, s := h.image(repo, "", "a"), h.image(repo, "", "b"), h.image(repo, "", "c"), h.signer()
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 0)
+		a, b, c, s := h.image(repo, "", "a"), h.image(repo, "", "b"), h.image(repo, "", "c"), signertest.New()
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 0)
 		index := h.index(repo, "multi", a.digest, b.digest)
 		nested := h.index(repo, "nested", index, c.digest)
 		h.sign(repo, a.digest, s)
@@ -216,8 +217,8 @@ func TestDisguises(t *testing.T) {
 // Signatures themselves are readable, or nobody could verify anything.
 func TestTrustArtifactsAreReadable(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		i, s := h.image(repo, "1", "one"), h.signer()
-		content := s.bundle(i.digest, predicateSign, map[string]any{})
+		i, s := h.image(repo, "1", "one"), signertest.New()
+		content := s.Bundle(i.digest, predicateSign, map[string]any{})
 		d := h.attach(repo, i.digest, content)
 		if got := h.code(h.guest, repo, "", d); got != "" {
 			t.Errorf("the manifest: %q", got)
@@ -245,7 +246,7 @@ func TestTrustArtifactsAreReadable(t *testing.T) {
 // V-42: not by way of a repository that asks for nothing either.
 func TestMount(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		i, s := h.image(repo, "1", "one"), h.signer()
+		i, s := h.image(repo, "1", "one"), signertest.New()
 		h.project("open", core.BaselineOff)
 		mount := func(ctx context.Context) error {
 			_, err := h.reg.MountBlob(ctx, "open/copy", i.layer, registry.MountSource{Repository: repo, Allowed: func(context.Context, string) bool { return true }})
@@ -257,7 +258,7 @@ func TestMount(t *testing.T) {
 		if err := mount(h.owner); registry.CodeOf(err) != registry.CodeBlobUnknown {
 			t.Errorf("a layer of a refused image, for who pushed it: %v", err)
 		}
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 0)
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 0)
 		h.sign(repo, i.digest, s)
 		h.must(mount(h.guest))
 	})
@@ -282,8 +283,8 @@ func TestModes(t *testing.T) {
 // A policy of the project holds besides the baseline, and one that cannot be read any more refuses everything.
 func TestPolicies(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		i, s := h.image(repo, "1", "one"), h.signer()
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 0)
+		i, s := h.image(repo, "1", "one"), signertest.New()
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 0)
 		h.sign(repo, i.digest, s)
 		policy := func(text string, revision int64) {
 			_, _, err := h.store.PutTrustDocument(h.system, h.team, store.TrustPolicy, "with-sbom", text, revision)
@@ -305,9 +306,9 @@ spec:
       fields: [{path: "$.spdxVersion", matches: "SPDX-2\\.[23]"}]
 `, 0)
 		h.readable(h.guest, i, "1", false)
-		h.attach(repo, i.digest, s.bundle(i.digest, predicateSPDX, map[string]any{"spdxVersion": "SPDX-9"}))
+		h.attach(repo, i.digest, s.Bundle(i.digest, predicateSPDX, map[string]any{"spdxVersion": "SPDX-9"}))
 		h.readable(h.guest, i, "1", false)
-		h.attach(repo, i.digest, s.bundle(i.digest, predicateSPDX, map[string]any{"spdxVersion": "SPDX-2.3"}))
+		h.attach(repo, i.digest, s.Bundle(i.digest, predicateSPDX, map[string]any{"spdxVersion": "SPDX-2.3"}))
 		h.readable(h.guest, i, "1", true)
 		x, err := h.keeper.Explain(h.guest, repo, registry.Reference{Tag: "1"})
 		if err != nil || !x.Allowed || len(x.Policies) != 2 {
@@ -321,8 +322,8 @@ spec:
 // A warm read asks the database nothing; a cold one once for the manifest and once for its evidence.
 func TestStatementsOfARead(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		i, s := h.image(repo, "1", "one"), h.signer()
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 0)
+		i, s := h.image(repo, "1", "one"), signertest.New()
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 0)
 		h.sign(repo, i.digest, s)
 		var r db.Recorder
 		read := func(ref registry.Reference) []string {
@@ -356,8 +357,8 @@ func TestStatementsOfARead(t *testing.T) {
 // A layer that more manifests use than are looked at: what is trusted stays readable, and what is not does not become so.
 func TestSharedLayer(t *testing.T) {
 	eachHub(t, func(h *hub) {
-		s := h.signer()
-		h.register("release", gatekeeper.Authority{PublicKey: s.pem}, 0)
+		s := signertest.New()
+		h.register("release", gatekeeper.Authority{PublicKey: s.PEM}, 0)
 		layer := as(ocispec.MediaTypeImageLayer, h.blob(repo, []byte("base")))
 		image := func(n int) digest.Digest {
 			config := h.blob(repo, fmt.Appendf(nil, `{"architecture":"amd64","os":"linux","n":%d}`, n))

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/hallmarkhub/hallmark/core/trust/signertest"
 )
 
 // TestV40HeadersDecideNothing: whatever else a client sends, what it may read depends on who it is.
@@ -251,7 +253,7 @@ func TestV32CopiedLegacySignature(t *testing.T) {
 	gateHubs.on(t, func(t *testing.T, h *hub) {
 		g := h.gated(t)
 		a, b := g.pushImage(t, g.admin(), g.repo, "a", makeImage(nil)), g.pushImage(t, g.admin(), g.repo, "b", makeImage(nil))
-		manifest, config, payload := g.key.legacy(a.digest, h.addr+"/"+g.repo)
+		manifest, config, payload := legacySignature(g.key, a.digest, h.addr+"/"+g.repo)
 		g.pushBlob(t, g.admin(), g.repo, config)
 		g.pushBlob(t, g.admin(), g.repo, payload)
 		tag := func(d digest.Digest) string { return "sha256-" + d.Encoded() + ".sig" }
@@ -269,13 +271,13 @@ func TestV32CopiedLegacySignature(t *testing.T) {
 func TestV37ManyReferrers(t *testing.T) {
 	gateHubs.on(t, func(t *testing.T, h *hub) {
 		g := h.gated(t)
-		pusher, stranger := h.newMember(t, g.project, "developer"), newSigner(t)
+		pusher, stranger := h.newMember(t, g.project, "developer"), signertest.New()
 		good, bad := g.signed(t, "good"), g.pushImage(t, g.admin(), g.repo, "bad", makeImage(nil))
 		for i := range 120 {
 			for _, im := range []image{good, bad} {
 				junk := fmt.Appendf(nil, `{"mediaType":%q,"n":%d}`, typeBundle, i)
 				if i%2 == 0 {
-					junk = stranger.bundle(im.digest, predicateSign)
+					junk = stranger.Bundle(im.digest, predicateSign, map[string]any{})
 				}
 				h.attach(t, pusher, g.repo, im.digest, junk)
 			}
@@ -290,9 +292,9 @@ func TestV44ReferrersUnderTheGate(t *testing.T) {
 	gateHubs.on(t, func(t *testing.T, h *hub) {
 		g := h.gated(t)
 		im := g.pushImage(t, g.admin(), g.repo, "bad", makeImage(nil))
-		signature := g.attach(t, g.admin(), g.repo, im.digest, g.key.bundle(im.digest, "https://example.com/a-note"))
+		signature := g.attach(t, g.admin(), g.repo, im.digest, g.key.Bundle(im.digest, "https://example.com/a-note", map[string]any{}))
 		tool := g.pushImage(t, g.admin(), g.repo, "", makeImage(map[string]any{"artifactType": "application/x.tool", "subject": descriptor{typeManifest, im.digest, 1}}))
-		elsewhere := h.attach(t, h.admin(), h.project(t, "elsewhere", "private")+"/app", im.digest, g.key.bundle(im.digest, predicateSign))
+		elsewhere := h.attach(t, h.admin(), h.project(t, "elsewhere", "private")+"/app", im.digest, g.key.Bundle(im.digest, predicateSign, map[string]any{}))
 		list := "/v2/" + g.repo + "/referrers/" + im.digest.String()
 		for _, c := range []struct {
 			who  who

@@ -3,9 +3,6 @@ package scripts
 import (
 	"bytes"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -20,13 +17,15 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hallmarkhub/hallmark/core/trust/signertest"
 )
 
 const (
 	typeManifest  = "application/vnd.oci.image.manifest.v1+json"
 	typeIndex     = "application/vnd.oci.image.index.v1+json"
-	typeBundle    = "application/vnd.dev.sigstore.bundle.v0.3+json"
-	predicateSign = "https://sigstore.dev/cosign/sign/v1"
+	typeBundle    = signertest.TypeBundle
+	predicateSign = signertest.PredicateSign
 )
 
 // gateWords are the words of the scripts about the trust gate. All speak with the hub at $ADDR: they push, sign and
@@ -104,13 +103,10 @@ func setBaseline(ts *testscript.TestScript, args []string) {
 
 // pair NAME makes the keys NAME.key and NAME.pub.
 func makePair(ts *testscript.TestScript, args []string) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	s := signertest.New()
+	private, err := x509.MarshalPKCS8PrivateKey(s.Key)
 	ts.Check(err)
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	ts.Check(err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o644))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".pub"), []byte(s.PEM), 0o644))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 }
 
@@ -213,14 +209,12 @@ func pushIndex(ts *testscript.TestScript, args []string) {
 	ts.Setenv(args[1], pushManifest(ts, repo, tag, m).String())
 }
 
-func signature(ts *testscript.TestScript, key string, message []byte) []byte {
+// signer has the key that pair made.
+func signer(ts *testscript.TestScript, key string) *signertest.Signer {
 	block, _ := pem.Decode([]byte(ts.ReadFile(key + ".key")))
 	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	ts.Check(err)
-	sum := sha256.Sum256(message)
-	sig, err := ecdsa.SignASN1(rand.Reader, private.(*ecdsa.PrivateKey), sum[:])
-	ts.Check(err)
-	return sig
+	return signertest.Of(private.(*ecdsa.PrivateKey))
 }
 
 // sign KEY REPOSITORY DIGEST [NAME=VALUE] signs as cosign 3 does, with an annotation; $signature is the digest of what was
@@ -238,13 +232,7 @@ func sign(ts *testscript.TestScript, args []string) {
 		ts.Fatalf("usage: sign KEY REPOSITORY DIGEST [NAME=VALUE | attest TYPE FILE]")
 	}
 	payload := asJSON(ts, map[string]any{"_type": "https://in-toto.io/Statement/v1", "predicateType": kind, "predicate": predicate, "subject": []any{subject}})
-	const payloadType = "application/vnd.in-toto+json"
-	// DSSE, "Pre-Authentication Encoding".
-	sig := signature(ts, args[0], fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload))
-	attach(ts, args[1], digest.Digest(args[2]), asJSON(ts, map[string]any{
-		"mediaType": typeBundle, "verificationMaterial": map[string]any{"publicKey": map[string]string{"hint": ""}},
-		"dsseEnvelope": map[string]any{"payload": payload, "payloadType": payloadType, "signatures": []any{map[string]any{"sig": sig}}},
-	}))
+	attach(ts, args[1], digest.Digest(args[2]), signer(ts, args[0]).Envelope(payload))
 }
 
 func attach(ts *testscript.TestScript, repo string, subject digest.Digest, content []byte) {
@@ -266,7 +254,7 @@ func signLegacy(ts *testscript.TestScript, args []string) {
 	config := pushBlob(ts, repo, "application/vnd.oci.image.config.v1+json", fmt.Appendf(nil,
 		`{"architecture":"","os":"","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, digest.FromBytes(payload)))
 	layer := pushBlob(ts, repo, "application/vnd.dev.cosign.simplesigning.v1+json", payload)
-	layer.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signature(ts, args[0], payload))}
+	layer.Annotations = map[string]string{"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(signer(ts, args[0]).Sign(payload))}
 	pushManifest(ts, repo, "sha256-"+d.Encoded()+".sig", manifest{MediaType: typeManifest, Config: &config, Layers: []descriptor{layer}})
 }
 

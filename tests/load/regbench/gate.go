@@ -1,21 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/hallmarkhub/hallmark/core/trust/signertest"
 )
 
 const (
-	mtBundle = "application/vnd.dev.sigstore.bundle.v0.3+json"
+	mtBundle = signertest.TypeBundle
 	mtEmpty  = "application/vnd.oci.empty.v1+json"
 )
 
@@ -100,10 +97,8 @@ func (h *hub) pushSigned(ctx context.Context) (repo string, paths map[string]str
 	}
 	layer := randBytes(*seedRun, 1<<10)
 	m := manifestBytes(put(mtConfig, configBytes("signed")), []desc{put(mtLayer, layer)})
-	public, bundle, e := signedBundle(digestOf(m))
-	if err == nil {
-		err = e
-	}
+	signer := signertest.New()
+	bundle := signer.Bundle(digest.Digest(digestOf(m)), signertest.PredicateSign, map[string]any{})
 	signature, e := json.Marshal(map[string]any{
 		"schemaVersion": 2, "mediaType": mtManifest, "artifactType": mtBundle, "config": put(mtEmpty, []byte("{}")),
 		"layers": []desc{put(mtBundle, bundle)}, "subject": desc{mtManifest, digestOf(m), int64(len(m))},
@@ -117,33 +112,7 @@ func (h *hub) pushSigned(ctx context.Context) (repo string, paths map[string]str
 		}
 	}
 	if err == nil {
-		err = h.must(ctx, "PUT", "/projects/"+h.project+"/authorities/bench-"+digestOf(public)[7:19], map[string]string{"public_key": string(public)})
+		err = h.must(ctx, "PUT", "/projects/"+h.project+"/authorities/bench-"+digestOf([]byte(signer.PEM))[7:19], map[string]string{"public_key": signer.PEM})
 	}
 	return repo, map[string]string{"tag-get": "/manifests/latest", "digest-get": "/manifests/" + digestOf(m), "blob-1k": "/blobs/" + digestOf(layer)}, err
-}
-
-// signedBundle is a signature over a manifest as cosign 3 stores it, and the public key to it.
-func signedBundle(digest string) (public, bundle []byte, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	payload := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":%q}}],`+
-		`"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{}}`, strings.TrimPrefix(digest, "sha256:"))
-	const payloadType = "application/vnd.in-toto+json"
-	// DSSE, "Pre-Authentication Encoding".
-	sum := sha256.Sum256(fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload))
-	sig, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
-	if err != nil {
-		return nil, nil, err
-	}
-	bundle, err = json.Marshal(map[string]any{
-		"mediaType": mtBundle, "verificationMaterial": map[string]any{"publicKey": map[string]string{"hint": ""}},
-		"dsseEnvelope": map[string]any{"payload": payload, "payloadType": payloadType, "signatures": []any{map[string][]byte{"sig": sig}}},
-	})
-	return bytes.TrimSpace(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), bundle, err
 }

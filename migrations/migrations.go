@@ -96,7 +96,7 @@ func Check(ctx context.Context, d *db.DB) error {
 	if err != nil {
 		return err
 	}
-	exists, err := hasMeta(ctx, d)
+	exists, err := HasSchema(ctx, d)
 	if err != nil || !exists {
 		return err
 	}
@@ -118,7 +118,8 @@ func Check(ctx context.Context, d *db.DB) error {
 	return nil
 }
 
-func hasMeta(ctx context.Context, d *db.DB) (bool, error) {
+// HasSchema reports whether the database was worked on before: only then there are tables to ask.
+func HasSchema(ctx context.Context, d *db.DB) (bool, error) {
 	q := `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'`
 	if d.Engine() == db.Postgres {
 		q = `SELECT count(*) FROM pg_tables WHERE tablename = 'meta' AND schemaname = current_schema()`

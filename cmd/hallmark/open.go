@@ -156,14 +156,10 @@ func (o *opened) openKeyring(ctx context.Context) error {
 
 // knowsMasterKey reports whether the database was worked on with a master key before. There need be no schema.
 func knowsMasterKey(ctx context.Context, d *db.DB) (bool, error) {
-	tables := `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'`
-	if d.Engine() == db.Postgres {
-		tables = `SELECT count(*) FROM pg_tables WHERE tablename = 'meta' AND schemaname = current_schema()`
-	}
-	var n int64
-	if err := d.QueryRow(ctx, tables).Scan(&n); err != nil || n == 0 {
+	if there, err := migrations.HasSchema(ctx, d); err != nil || !there {
 		return false, err
 	}
+	var n int64
 	err := d.QueryRow(ctx, `SELECT count(*) FROM meta WHERE key = 'master_key'`).Scan(&n)
 	return n > 0, err
 }

@@ -253,12 +253,16 @@ func (k *Keeper) verifyAnew(ctx context.Context, repository string, d digest.Dig
 		}
 	}
 	for carrier, arrived := range carriers {
-		items, there, err := k.items(ctx, repository, digest.Digest(carrier))
+		parsed, err := k.carrier(ctx, repository, digest.Digest(carrier))
 		if err != nil {
 			return err
 		}
-		if !there {
+		if parsed == nil {
 			continue
+		}
+		items, err := k.items(ctx, repository, digest.Digest(carrier), parsed)
+		if err != nil {
+			return err
 		}
 		verified, err := now.verifier.Verify(ctx, items)
 		if err != nil {

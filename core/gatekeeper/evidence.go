@@ -25,8 +25,16 @@ const (
 // ReadEvidence reads and verifies what a manifest of a repository says, and stores it. That there is no such manifest any
 // more, or that it says nothing, is no error.
 func (k *Keeper) ReadEvidence(ctx context.Context, repository string, carrier digest.Digest) error {
-	items, there, err := k.items(ctx, repository, carrier)
-	if err != nil || !there {
+	parsed, err := k.carrier(ctx, repository, carrier)
+	if err != nil || parsed == nil {
+		return err
+	}
+	return k.readEvidence(ctx, repository, carrier, parsed)
+}
+
+func (k *Keeper) readEvidence(ctx context.Context, repository string, carrier digest.Digest, parsed *registry.ParsedManifest) error {
+	items, err := k.items(ctx, repository, carrier, parsed)
+	if err != nil {
 		return err
 	}
 	now, err := k.material(ctx, projectOf(repository))
@@ -40,24 +48,23 @@ func (k *Keeper) ReadEvidence(ctx context.Context, repository string, carrier di
 	return k.store.SaveEvidence(ctx, repository, string(carrier), found, now.revision)
 }
 
-// items reads what a manifest says, unverified; there is false if it is gone.
-func (k *Keeper) items(ctx context.Context, repository string, carrier digest.Digest) (items []trust.Item, there bool, err error) {
-	m, err := k.next.Manifest(ctx, repository, registry.Reference{Digest: carrier}, false)
+// carrier is a manifest that may bring evidence; nil if it is gone.
+func (k *Keeper) carrier(ctx context.Context, repository string, d digest.Digest) (*registry.ParsedManifest, error) {
+	m, err := k.next.Manifest(ctx, repository, registry.Reference{Digest: d}, false)
 	switch registry.CodeOf(err) {
 	case "":
+		return k.parse(m)
 	case registry.CodeManifestUnknown, registry.CodeNameUnknown:
-		return nil, false, nil
-	default:
-		return nil, false, err
+		return nil, nil
 	}
-	parsed, err := k.parse(m)
-	if err != nil {
-		return nil, true, err
-	}
-	items, err = trust.Read(ctx, carrier, parsed, func(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
+	return nil, err
+}
+
+// items reads what a manifest says, unverified.
+func (k *Keeper) items(ctx context.Context, repository string, carrier digest.Digest, parsed *registry.ParsedManifest) ([]trust.Item, error) {
+	return trust.Read(ctx, carrier, parsed, func(ctx context.Context, d digest.Digest) (io.ReadCloser, error) {
 		return k.content(ctx, repository, d)
 	})
-	return items, true, err
 }
 
 // content opens a blob of at most maxContent bytes, from wherever it lies.

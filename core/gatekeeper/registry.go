@@ -213,7 +213,7 @@ func (g *gated) PutManifest(ctx context.Context, repo string, put registry.Manif
 	}
 	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), inlinePatience)
 	defer cancel()
-	if err := g.ReadEvidence(reading, repo, m.Digest); err != nil {
+	if err := g.readEvidence(reading, repo, m.Digest, parsed); err != nil {
 		// It stands in the list of what is owed.
 		g.opt.Log.WarnContext(ctx, "evidence was pushed and could not be read yet", "repository", repo, "digest", m.Digest, "error", err)
 	}

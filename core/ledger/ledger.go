@@ -7,6 +7,7 @@ import (
 
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/trust"
 	"github.com/hallmarkhub/hallmark/registry/local"
 )
 
@@ -43,6 +44,7 @@ func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
 // tag as cosign gives its own.
 func mayCarryEvidence(e local.Event) bool {
 	return e.Subject != "" || slices.ContainsFunc(e.Tags, func(tag string) bool {
-		return strings.HasPrefix(tag, "sha256-") && (strings.HasSuffix(tag, ".sig") || strings.HasSuffix(tag, ".att"))
+		_, legacy := trust.LegacySubject(tag)
+		return legacy
 	})
 }

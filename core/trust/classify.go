@@ -57,7 +57,7 @@ func (s Shape) Evidential() bool { return s == ShapeBundle || s == ShapeLegacy }
 
 // Classify decides by the structure of a manifest whether it is a trust artifact. Names, annotations and artifactType
 // have no say: anybody can write them onto a runnable image. The media types of layers are claims too, so each blob has
-// to pass Sniff and WellFormed as well before it counts as the content of a trust artifact.
+// to pass WellFormed as well before it counts as the content of a trust artifact.
 func Classify(m *registry.ParsedManifest) Shape {
 	switch {
 	case m == nil:

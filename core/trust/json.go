@@ -9,17 +9,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Sniff says whether a blob that begins with head can be a JSON object, and cannot be an archive, a file system or a
-// program: it begins with "{" and has no control characters (a tar header has NULs). Give it at least 512 bytes, unless
-// the blob is shorter; WellFormed reads all of it.
-func Sniff(head []byte) bool {
-	first := bytes.TrimLeft(head, " \t\r\n")
-	if len(first) == 0 || first[0] != '{' {
-		return false
-	}
-	return !bytes.ContainsFunc(first, func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' && r != '\n' })
-}
-
 // WellFormed says whether a blob is one strict JSON object (RFC 7493: no duplicate names, valid UTF-8) of at most
 // MaxArtifact bytes, as every blob of a trust artifact is. The error says what is wrong, or is that of reading r.
 func WellFormed(r io.Reader) error {

@@ -113,24 +113,29 @@ type dryRun struct {
 		Pulls              int64
 		Principals         []string
 	}
-	Repair *struct {
-		Authority string
-		Artifacts int
-	}
+	Repair *repair
+}
+
+// repair is who alone could let most of it pass.
+type repair struct {
+	Authority, Fix string
+	Identity       *struct{ Subject string }
+	Artifacts      int
+	Pulls          int64
 }
 
 func (c *cli) policyDryRun() *cobra.Command {
-	cmd := &cobra.Command{Use: "dry-run FILE", Short: "Say what a pull policy of a project would refuse", Args: args(cobra.ExactArgs(1)),
-		Long: "Changes nothing. Looks at the newest 1,000 tagged artifacts of the project, and at the pulls of the last 30 days.",
+	baseline := false
+	cmd := &cobra.Command{Use: "dry-run {FILE | --baseline --project PROJECT}", Short: "Say what a pull policy of a project would refuse", Args: args(cobra.MaximumNArgs(1)),
+		Long: "Changes nothing. Looks at the newest 1,000 tagged artifacts of the project, and at the pulls of the last 30 days.\n" +
+			"With --baseline, what the baseline would refuse of a project in which it only warns or is off.",
+		Example: "  hallmark policy dry-run signed.yaml\n  hallmark policy dry-run --baseline --project team",
 		RunE: c.run(func(ctx context.Context, cl *client.Client, given []string) error {
-			t, text, err := c.readPolicy(given[0])
+			t, body, err := c.proposal(given, baseline)
 			if err != nil {
 				return err
 			}
-			if t.project == "" {
-				return usagef("%s: metadata.project is missing: a dry run is of one project", given[0])
-			}
-			a, err := cl.Call(ctx, http.MethodPost, t.list+client.Path("dry-run"), sentBody(text), "")
+			a, err := cl.Call(ctx, http.MethodPost, t.list+client.Path("dry-run"), body, "")
 			if err != nil {
 				return err
 			}
@@ -143,8 +148,28 @@ func (c *cli) policyDryRun() *cobra.Command {
 			}
 			return c.showDryRun(t.project, &v)
 		})}
+	cmd.Flags().BoolVar(&baseline, "baseline", false, "of the baseline, and not of a file")
+	c.addProject(cmd)
 	c.addOutput(cmd)
 	return cmd
+}
+
+// proposal is what a dry run is of.
+func (c *cli) proposal(given []string, baseline bool) (t target, body map[string]string, err error) {
+	switch {
+	case baseline == (len(given) == 1):
+		return t, nil, usagef("name the FILE of a policy, or give --baseline and --project")
+	case baseline && c.project == "":
+		return t, nil, usagef("--project is missing: a dry run is of one project")
+	case baseline:
+		t, err = c.findNamed("policy", "baseline")
+		return t, map[string]string{"baseline": "enforce"}, err
+	}
+	t, text, err := c.readPolicy(given[0])
+	if err == nil && t.project == "" {
+		err = usagef("%s: metadata.project is missing: a dry run is of one project", given[0])
+	}
+	return t, sentBody(text), err
 }
 
 func (c *cli) showDryRun(project string, v *dryRun) error {
@@ -160,22 +185,33 @@ func (c *cli) showDryRun(project string, v *dryRun) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if v.Repair != nil {
-		fmt.Fprintf(c.stdout, "A signature by key %s would let %d of them pass.\n", clean(v.Repair.Authority), v.Repair.Artifacts)
-	}
 	some := ""
 	if !v.PullsComplete {
 		some = " (not all pulls were looked at)"
 	}
 	if len(v.Pulls) == 0 {
 		fmt.Fprintf(c.stdout, "Of the pulls of the last 30 days it would have refused none%s.\n", some)
-		return nil
+	} else {
+		fmt.Fprintf(c.stdout, "Of the pulls of the last 30 days it would have refused%s:\n", some)
 	}
-	fmt.Fprintf(c.stdout, "Of the pulls of the last 30 days it would have refused%s:\n", some)
 	for _, p := range v.Pulls {
 		fmt.Fprintf(w, "  %s\t%s\t%d pulls\t%s\n", clean(p.Repository), clean(shortDigest(p.Digest)), p.Pulls, clean(strings.Join(p.Principals, ", ")))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil || v.Repair == nil {
+		return err
+	}
+	v.Repair.show(c)
+	return nil
+}
+
+// show says what to do about most of it.
+func (r *repair) show(c *cli) {
+	worth := fmt.Sprintf("%d of the artifacts and %d of the pulls", r.Artifacts, r.Pulls)
+	if r.Identity == nil {
+		fmt.Fprintf(c.stdout, "What repairs most of it: if %s vouched for them as is wanted, %s would pass.\n", clean(r.Authority), worth)
+		return
+	}
+	fmt.Fprintf(c.stdout, "What repairs most of it: %s has signed already. Registered, %s would pass:\n  %s\n", clean(r.Identity.Subject), worth, clean(r.Fix))
 }
 
 // shortDigest is a digest as people compare them.

@@ -26,6 +26,11 @@ const (
 	BaselineWarn    Baseline = "warn"
 )
 
+// Defines values for DryRunOfBaseline.
+const (
+	DryRunOfBaselineEnforce DryRunOfBaseline = "enforce"
+)
+
 // Defines values for HealthPartStatus.
 const (
 	HealthPartStatusDegraded HealthPartStatus = "degraded"
@@ -224,6 +229,17 @@ type DisplayName = string
 
 // DryRun defines model for DryRun.
 type DryRun = gatekeeper.DryRun
+
+// DryRunOf One of the two.
+type DryRunOf struct {
+	Baseline *DryRunOfBaseline `json:"baseline,omitempty"`
+
+	// Document A `PullPolicy` in YAML or JSON, as text.
+	Document *string `json:"document,omitempty"`
+}
+
+// DryRunOfBaseline defines model for DryRunOf.Baseline.
+type DryRunOfBaseline string
 
 // Email Example: alice@example.org
 type Email = string
@@ -590,7 +606,7 @@ type Refusal = gatekeeper.Refusal
 // RefusedPulls defines model for RefusedPulls.
 type RefusedPulls = gatekeeper.RefusedPulls
 
-// Repair defines model for Repair.
+// Repair Whoever alone could let most of it pass, pulls before artifacts. It has an authority or an identity.
 type Repair = gatekeeper.Repair
 
 // Repository defines model for Repository.
@@ -1623,7 +1639,7 @@ type PutLabelJSONRequestBody = LabelPut
 type PutMemberJSONRequestBody = MemberPut
 
 // DryRunProjectPolicyJSONRequestBody defines body for DryRunProjectPolicy for application/json ContentType.
-type DryRunProjectPolicyJSONRequestBody = PolicyPut
+type DryRunProjectPolicyJSONRequestBody = DryRunOf
 
 // PutProjectPolicyJSONRequestBody defines body for PutProjectPolicy for application/json ContentType.
 type PutProjectPolicyJSONRequestBody = PolicyPut

@@ -111,9 +111,16 @@ func (a *API) DeleteProjectPolicy(ctx context.Context, r DeleteProjectPolicyRequ
 	return DeleteProjectPolicy204Response{}, a.store.DeleteTrustDocument(ctx, callOf(ctx).project(), store.TrustPolicy, r.Policy, revision)
 }
 
-// DryRunProjectPolicy says what a policy would refuse.
+// DryRunProjectPolicy says what a policy or the baseline would refuse.
 func (a *API) DryRunProjectPolicy(ctx context.Context, r DryRunProjectPolicyRequestObject) (DryRunProjectPolicyResponseObject, error) {
-	found, err := a.gate.DryRun(ctx, callOf(ctx).project(), r.Body.Document)
+	var of gatekeeper.Proposal
+	if r.Body.Document != nil {
+		of.Document = *r.Body.Document
+	}
+	if r.Body.Baseline != nil {
+		of.Baseline = core.Baseline(*r.Body.Baseline)
+	}
+	found, err := a.gate.DryRun(ctx, callOf(ctx).project(), of)
 	if err != nil {
 		return nil, told(err)
 	}

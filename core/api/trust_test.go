@@ -295,7 +295,7 @@ func TestDryRun(t *testing.T) {
 			return v
 		}
 		v := run(policyText("p", "team"))
-		if v.Artifacts != 3 || !v.Complete || !v.PullsComplete || len(v.Refused) != 2 || v.Repair == nil || *v.Repair != (gatekeeper.Repair{Authority: "release", Artifacts: 2}) {
+		if v.Artifacts != 3 || !v.Complete || !v.PullsComplete || len(v.Refused) != 2 || v.Repair == nil || *v.Repair != (gatekeeper.Repair{Authority: "release", Artifacts: 2, Pulls: 3}) {
 			t.Errorf("%+v %+v", v, v.Repair)
 		}
 		for _, r := range v.Refused {
@@ -318,6 +318,18 @@ func TestDryRun(t *testing.T) {
 		if v := run(own); len(v.Refused) != 2 || len(v.Pulls) != 1 || v.Pulls[0].Pulls != 9 {
 			t.Errorf("%+v", v)
 		}
+		// The baseline, of a project where it is off: what any registered key signed would pass.
+		off := core.BaselineOff
+		if _, err := h.store.UpdateProject(h.ctx, team, store.ProjectPatch{Baseline: &off}, store.AnyRevision); err != nil {
+			t.Fatal(err)
+		}
+		var baseline gatekeeper.DryRun
+		h.call(admin, "POST", "/projects/team/policies/dry-run", jsonBody("baseline", "enforce")).want(200).into(&baseline)
+		if len(baseline.Refused) != 1 || baseline.Refused[0].Digest != string(unsigned) || baseline.Policy.Name != "baseline" || *baseline.Repair != (gatekeeper.Repair{Authority: "a registered key or identity", Artifacts: 1, Pulls: 3}) {
+			t.Errorf("%+v %+v", baseline, baseline.Repair)
+		}
+		h.call(admin, "POST", "/projects/team/policies/dry-run", jsonBody("baseline", "warn")).wantProblem(400, core.CodeInvalid)
+		h.call(admin, "POST", "/projects/team/policies/dry-run", "{}").wantProblem(400, core.CodeInvalid)
 		h.call(admin, "POST", "/projects/team/policies/dry-run", jsonBody("document", policyText("p", ""))).wantProblem(400, core.CodeInvalid)
 		if all, _, err := h.store.TrustDocuments(h.ctx, team, store.TrustPolicy, "", 0); err != nil || len(all) != 0 {
 			t.Errorf("a dry run saves nothing: %v %v", all, err)

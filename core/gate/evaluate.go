@@ -8,11 +8,13 @@ import (
 
 // evaluation is one decision on its way. It is not shared.
 type evaluation struct {
-	in    *Input
-	now   time.Time
-	p     *Policy
-	soon  time.Time // earliest moment at which a refusal could turn without anything being changed
-	fault error
+	in   *Input
+	now  time.Time
+	p    *Policy
+	soon time.Time // earliest moment at which a refusal could turn without anything being changed
+	// assumed is the authority that is taken to have vouched for everything; nil outside of Repairs.
+	assumed *authority
+	fault   error
 
 	statements map[string]*statement // by content
 	answers    map[question]Code
@@ -107,15 +109,19 @@ func (e *evaluation) each() span {
 
 // rule reports whether enough distinct signers have said what r wants about one manifest.
 func (e *evaluation) rule(r *rule, v view) span {
-	if r.documents() {
-		return e.count(r, e.documented(r, v))
-	}
-	if r.needs() == 1 {
+	if r.needs() == 1 && !r.documents() && e.assumed == nil {
 		return e.single(r, v)
 	}
 	var votes []vote
-	for i := range v.evidence {
-		votes = e.votes(votes, r, v.digest, &v.evidence[i])
+	if r.documents() {
+		votes = e.documented(r, v)
+	} else {
+		for i := range v.evidence {
+			votes = e.votes(votes, r, v.digest, &v.evidence[i])
+		}
+	}
+	if e.assumed != nil {
+		votes = e.assume(votes, r)
 	}
 	return e.count(r, votes)
 }

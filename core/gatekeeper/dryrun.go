@@ -21,7 +21,6 @@ const (
 	dryRunPulls      = 5000 // rows: a repository, digest, tag and principal
 	dryRunDays       = 30
 	dryRunPrincipals = 20 // named per digest
-	dryRunRepairs    = 32 // keys that are tried
 	dryRunPatience   = 20 * time.Second
 	maxShort         = 300 // bytes of a reason
 )
@@ -53,10 +52,20 @@ type RefusedPulls struct {
 	Principals []string `json:"principals"`
 }
 
-// Repair is the registered key whose signature would let most of it pass.
+// Repair is whoever alone could let most of it pass. Exactly one of Authority and Identity is set.
 type Repair struct {
-	Authority string `json:"authority"`
-	Artifacts int    `json:"artifacts"`
+	Authority string `json:"authority,omitempty"` // of the policy: what it vouches for as the policy wants would pass
+	// Identity has vouched already, and would have to be registered.
+	Identity  *Identity `json:"identity,omitempty"`
+	Fix       string    `json:"fix,omitempty"` // the command that registers it
+	Artifacts int       `json:"artifacts"`     // refused ones that would pass
+	Pulls     int64     `json:"pulls"`         // refused ones that would have passed
+}
+
+// Proposal is what is not in force: the document of a policy, or a value of the project's baseline.
+type Proposal struct {
+	Document string
+	Baseline core.Baseline
 }
 
 // dryRun is one in progress.
@@ -64,20 +73,26 @@ type dryRun struct {
 	*Keeper
 	policy  *gate.Policy
 	now     *material
-	judged  map[judgedKey]string // why it would be refused; "": it would not
-	repairs map[string]int       // by name of the key
+	judged  map[judgedKey]judgement
+	repairs map[string]*Repair
+}
+
+// judgement is why something would be refused, "" if it would not, and what would repair that: keys of repairs.
+type judgement struct {
+	why     string
+	repairs []string
 }
 
 type judgedKey struct{ repository, digest, tag string }
 
 // DryRun says what of a project a policy would refuse, whatever its mode. Nothing is changed.
-func (k *Keeper) DryRun(ctx context.Context, p *core.Project, document string) (*DryRun, error) {
-	policy, now, err := k.draft(ctx, p, document)
+func (k *Keeper) DryRun(ctx context.Context, p *core.Project, of Proposal) (*DryRun, error) {
+	policy, now, err := k.proposed(ctx, p, of)
 	if err != nil {
 		return nil, err
 	}
 	now.draft = len(policy.Keys()) > 0
-	r := &dryRun{Keeper: k, policy: policy, now: now, judged: map[judgedKey]string{}, repairs: map[string]int{}}
+	r := &dryRun{Keeper: k, policy: policy, now: now, judged: map[judgedKey]judgement{}, repairs: map[string]*Repair{}}
 	out := &DryRun{Policy: policy.Summary(), Refused: []Refusal{}, Pulls: []RefusedPulls{}}
 	patient, cancel := context.WithTimeout(ctx, dryRunPatience)
 	defer cancel()
@@ -89,6 +104,20 @@ func (k *Keeper) DryRun(ctx context.Context, p *core.Project, document string) (
 	}
 	out.Repair = r.best()
 	return out, nil
+}
+
+func (k *Keeper) proposed(ctx context.Context, p *core.Project, of Proposal) (*gate.Policy, *material, error) {
+	switch {
+	case (of.Document == "") == (of.Baseline == ""):
+		return nil, nil, core.Invalid("", "a dry run is of a document or of a baseline")
+	case of.Document != "":
+		return k.draft(ctx, p, of.Document)
+	case of.Baseline != core.BaselineEnforce:
+		return nil, nil, core.Invalid("/baseline", "a dry run is of the baseline enforce: warn and off refuse nothing")
+	}
+	policy := gate.Baseline(of.Baseline)
+	now, err := k.materialWith(ctx, p, policy)
+	return policy, now, err
 }
 
 // artifacts looks at what is tagged.
@@ -103,13 +132,19 @@ func (r *dryRun) artifacts(ctx context.Context, p *core.Project, out *DryRun) er
 		}
 		refused := Refusal{Repository: a.Repository, Digest: a.Digest, Tags: []string{}}
 		for _, tag := range a.Tags {
-			why, err := r.judge(ctx, a.Repository, a.Digest, tag, true)
+			found, err := r.judge(ctx, a.Repository, a.Digest, tag)
 			if err != nil {
 				return err
 			}
-			if why != "" {
-				refused.Tags, refused.Reason = append(refused.Tags, tag), why
+			if found.why == "" {
+				continue
 			}
+			if refused.Reason == "" {
+				for _, name := range found.repairs {
+					r.repairs[name].Artifacts++
+				}
+			}
+			refused.Tags, refused.Reason = append(refused.Tags, tag), found.why
 		}
 		if out.Artifacts++; refused.Reason != "" {
 			out.Refused = append(out.Refused, refused)
@@ -133,12 +168,15 @@ func (r *dryRun) pulls(ctx context.Context, p *core.Project, out *DryRun) error 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		why, err := r.judge(ctx, pull.Repository, pull.Digest, pull.Tag, false)
+		found, err := r.judge(ctx, pull.Repository, pull.Digest, pull.Tag)
 		if err != nil {
 			return err
 		}
-		if why == "" {
+		if found.why == "" {
 			continue
+		}
+		for _, name := range found.repairs {
+			r.repairs[name].Pulls += pull.Pulls
 		}
 		key := judgedKey{repository: pull.Repository, digest: pull.Digest}
 		n, ok := at[key]
@@ -157,28 +195,29 @@ func (r *dryRun) pulls(ctx context.Context, p *core.Project, out *DryRun) error 
 	return nil
 }
 
-// judge says why the policy would refuse something, in short; "" if it would not, or if it is gone. mend also asks which
-// keys would change that.
-func (r *dryRun) judge(ctx context.Context, repository, d, tag string, mend bool) (string, error) {
+// judge says why the policy would refuse something, in short; "" if it would not, or if it is gone.
+func (r *dryRun) judge(ctx context.Context, repository, d, tag string) (judgement, error) {
 	key := judgedKey{repository: repository, digest: d}
 	if r.now.warns { // else it is not bound to tags
 		key.tag = tag
 	}
-	if why, ok := r.judged[key]; ok {
-		return why, nil
+	if found, ok := r.judged[key]; ok {
+		return found, nil
 	}
 	why, in, err := r.ask(ctx, repository, d, tag)
 	if err != nil && (ctx.Err() != nil || core.CodeOf(err) == core.CodeUnavailable || registry.CodeOf(err) == registry.CodeUnavailable) {
-		return "", err
+		return judgement{}, err
 	}
-	if err != nil { // one that breaks says nothing of the others
+	found := judgement{why: why}
+	switch {
+	case err != nil: // one that breaks says nothing of the others
 		r.opt.Log.WarnContext(ctx, "a dry run could not look at everything", "repository", repository, "digest", d, "error", err)
-		why, mend = "it could not be checked", false
+		found.why = "it could not be checked"
+	case why != "":
+		found.repairs = r.mend(in)
 	}
-	if r.judged[key] = why; why != "" && mend {
-		r.mend(ctx, in)
-	}
-	return why, nil
+	r.judged[key] = found
+	return found, nil
 }
 
 func (r *dryRun) ask(ctx context.Context, repository, d, tag string) (why string, in gate.Input, err error) {
@@ -215,28 +254,28 @@ func unsatisfied(d *gate.Decision) string {
 	return ""
 }
 
-// mend counts the keys whose signature would be enough.
-func (r *dryRun) mend(ctx context.Context, in gate.Input) {
-	evidence := in.Evidence
-	for i := range r.now.known[:min(len(r.now.known), dryRunRepairs)] {
-		key := &r.now.known[i]
-		if !key.RevokedAt.IsZero() || ctx.Err() != nil {
-			continue
+// mend names what would let something pass, among repairs.
+func (r *dryRun) mend(in gate.Input) (names []string) {
+	for _, x := range gate.Repairs(in, r.policy, r.store.Now()) {
+		name, repair := x.Authority, &Repair{Authority: x.Authority}
+		if s := x.Register; s != nil {
+			name = strings.Join([]string{"", s.TrustRoot, s.Issuer, s.Subject}, "\n")
+			repair = &Repair{Fix: x.Fix, Identity: &Identity{TrustRoot: s.TrustRoot, Issuer: s.Issuer, Subject: s.Subject, WithoutSCT: !s.SCT, WithoutLog: len(s.Logs) == 0}}
 		}
-		in.Evidence = append(slices.Clip(evidence), core.Evidence{Subject: in.Digest, Content: in.Digest, Payload: in.Digest, Size: 1,
-			Arrived: r.store.Now(), Format: core.FormatBundle, Kind: core.EvidenceSignature, PredicateType: core.PredicateSignature,
-			Signer: &core.Signer{Key: key.Fingerprint}})
-		if d := gate.Decide(in, r.store.Now()); unsatisfied(&d) == "" {
-			r.repairs[key.Name]++
+		if r.repairs[name] == nil {
+			r.repairs[name] = repair
 		}
+		names = append(names, name)
 	}
+	return names
 }
 
+// best is what repairs most of the pulls and, among equals, of the artifacts.
 func (r *dryRun) best() *Repair {
 	var best *Repair
-	for name, n := range r.repairs {
-		if best == nil || n > best.Artifacts || n == best.Artifacts && name < best.Authority {
-			best = &Repair{Authority: name, Artifacts: n}
+	for _, name := range slices.Sorted(maps.Keys(r.repairs)) {
+		if x := r.repairs[name]; best == nil || x.Pulls > best.Pulls || x.Pulls == best.Pulls && x.Artifacts > best.Artifacts {
+			best = x
 		}
 	}
 	return best

@@ -31,18 +31,26 @@ func (k *Keeper) draft(ctx context.Context, p *core.Project, document string) (*
 	if err := belongs(policy, p); err != nil {
 		return nil, nil, err
 	}
+	m, err := k.materialWith(ctx, p, policy)
+	if err != nil {
+		return nil, nil, err
+	}
+	return policy, m, policy.Check(m.registered, k.store.Now())
+}
+
+// materialWith is what is registered in a project, or in the hub if p is nil, with one policy in place of all others.
+func (k *Keeper) materialWith(ctx context.Context, p *core.Project, policy *gate.Policy) (*material, error) {
 	of := p
 	if p == nil {
 		of = &core.Project{} // the hub's documents alone
 	}
 	docs, err := k.store.TrustMaterial(ctx, of)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	b := newBuilder(of, docs)
 	b.policies = []*gate.Policy{policy}
-	m := b.material(docs.Revision)
-	return policy, m, policy.Check(m.registered, k.store.Now())
+	return b.material(docs.Revision), nil
 }
 
 func belongs(policy *gate.Policy, p *core.Project) error {

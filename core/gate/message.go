@@ -116,7 +116,7 @@ func (e *evaluation) fix(r *rule, code Code, digest string) string {
 	if r.attestation {
 		command = "cosign attest"
 	}
-	if e.p.byKey(r) {
+	if e.byKey(r) {
 		command += " --key cosign.key"
 	}
 	if r.attestation {
@@ -151,10 +151,10 @@ func (e *evaluation) missing(r *rule) string {
 }
 
 // byKey reports whether a key could sign what r wants.
-func (p *Policy) byKey(r *rule) bool {
+func (e *evaluation) byKey(r *rule) bool {
 	for _, members := range [2][]int{r.all, r.any} {
 		for _, i := range members {
-			if p.authorities[i].key != nil || p.authorities[i].registered {
+			if a := &e.p.authorities[i]; a.key != nil || a.registered && e.in.Registered.keyed {
 				return true
 			}
 		}

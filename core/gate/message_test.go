@@ -24,6 +24,8 @@ func TestWhatDockerPrints(t *testing.T) {
 			`Register one: hallmark keys add --project prod cosign cosign.pub , then sign; or set the baseline of project prod to warn: hallmark project set prod --baseline warn . See https://hub.example/t/1`},
 		{"everybody revoked", revoked(input(enforce())), `trust policy "baseline": ` + short + ` refused: every key and identity is revoked that is registered for project prod. ` +
 			`Register one: hallmark keys add --project prod cosign cosign.pub , then sign; or set the baseline of project prod to warn: hallmark project set prod --baseline warn . See https://hub.example/t/1`},
+		{"identities alone", identities(input(enforce())), `trust policy "baseline": ` + short + ` refused: no signature by a registered key or identity and no SBOM attestation (spdx or cyclonedx) by a registered key or identity. ` +
+			`To put it right: cosign sign ` + at + ` . See https://hub.example/t/1`},
 		{"two authorities", input([]*Policy{policy(t, "prod-signed", two+"signature: {require: {anyOf: {of: [release-key, gha]}}}")}, signature(keyA, unverified), signature(keyB, unverified)),
 			`trust policy "prod-signed": ` + short + ` refused: no valid signature by any of [release-key, gha] (2 found, 0 valid). To put it right: cosign sign --key cosign.key ` + at + ` . See https://hub.example/t/1`},
 		{"keyless alone", input([]*Policy{policy(t, "p", two+"signature: {require: {allOf: [gha]}}")}),
@@ -48,6 +50,11 @@ func TestWhatDockerPrints(t *testing.T) {
 
 func nobody(in Input) Input {
 	in.Registered = NewRegistered(1, nil, nil, nil)
+	return in
+}
+
+func identities(in Input) Input {
+	in.Registered = NewRegistered(1, nil, []Identity{{Name: "ci", Scope: ScopeProject, TrustRoot: "house", Issuer: github, Subject: "https://git.house.example/app"}}, []string{"house"})
 	return in
 }
 

@@ -66,7 +66,8 @@ type Registered struct {
 	identities []registeredIdentity
 	roots      []string
 	broken     []string
-	live       bool
+	live       bool // somebody is not revoked
+	keyed      bool // and has a key
 }
 
 type ref struct {
@@ -99,8 +100,9 @@ func NewRegistered(revision int64, keys []Key, identities []Identity, trustRoots
 		r.refs[at] = k.Fingerprint
 	}
 	for fp := range r.keys {
-		r.live = r.live || !r.revoked(fp)
+		r.keyed = r.keyed || !r.revoked(fp)
 	}
+	r.live = r.keyed
 	for _, i := range identities {
 		c, err := newIdentity(i.TrustRoot, i.Issuer, i.Subject, i.SubjectRegex, i.Extensions)
 		if err != nil {

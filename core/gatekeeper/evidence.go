@@ -32,7 +32,13 @@ func (k *Keeper) ReadEvidence(ctx context.Context, repository string, carrier di
 	return k.readEvidence(ctx, repository, carrier, parsed)
 }
 
-func (k *Keeper) readEvidence(ctx context.Context, repository string, carrier digest.Digest, parsed *registry.ParsedManifest) error {
+// readEvidence fails if anything in it breaks: a push that is stored is answered so, and a pull is refused.
+func (k *Keeper) readEvidence(ctx context.Context, repository string, carrier digest.Digest, parsed *registry.ParsedManifest) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("reading the evidence in %s@%s broke: %v", repository, carrier, p)
+		}
+	}()
 	items, err := k.items(ctx, repository, carrier, parsed)
 	if err != nil {
 		return err

@@ -39,6 +39,7 @@ type hub struct {
 	store  *store.Store
 	keeper *gatekeeper.Keeper
 	reg    registry.Registry
+	below  *failing
 	team   *core.Project
 
 	system, owner, guest context.Context
@@ -55,7 +56,8 @@ func newHub(t *testing.T, d *db.DB) *hub {
 	dir := store.NewDirectory(h.store)
 	loc, err := local.New(d, memory.New(memory.Options{}), local.Options{Record: ledger.Record})
 	h.must(err)
-	h.keeper = gatekeeper.New(loc, gatekeeper.Options{Store: h.store, Directory: dir, Host: "hub.example",
+	h.below = &failing{Registry: loc}
+	h.keeper = gatekeeper.New(h.below, gatekeeper.Options{Store: h.store, Directory: dir, Host: "hub.example",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	h.reg = h.keeper.Wrap()
 	h.must(d.Follow(ctx))

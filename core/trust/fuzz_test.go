@@ -2,9 +2,16 @@ package trust
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"strings"
 	"testing"
@@ -146,6 +153,149 @@ func FuzzClassify(f *testing.F) {
 		}
 		if total > MaxArtifact {
 			t.Errorf("%s of %d bytes", shape, total)
+		}
+	})
+}
+
+// FuzzStatement signs whatever it is given: what is taken of it stands in it, read by another parser too.
+func FuzzStatement(f *testing.F) {
+	p := fuzzPair(f)
+	v := NewVerifier([]*Key{p.public}, nil)
+	for _, payload := range []string{string(signatureOf(imageA)), string(statement(imageB, spdx, `{"n":[1,{"a":null}]}`)),
+		`{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":"00"}},{"digest":{"sha512":"ff"},"annotations":{"a":"b"}}],"predicateType":"https://example.com/x"}`,
+		`{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"x:y","predicateType":"x:z"}`} {
+		f.Add([]byte(payload))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if len(payload) == 0 || len(payload) > maxPayload/2 {
+			return
+		}
+		m, blobs := manifestOf(t, layer{mediaType: v03, content: encode(t, p.bundle(t, payload))})
+		items, err := Read(t.Context(), carrier, m, blobs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := v.Verify(t.Context(), items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := map[string]bool{}
+		var other any
+		if json.Unmarshal(payload, &other) == nil {
+			collect(said, other)
+		}
+		for _, e := range all {
+			_, hex, _ := strings.Cut(e.Subject, ":")
+			if e.Signer != nil && (!said[hex] || !said[e.PredicateType]) {
+				t.Errorf("%+v is not said in %q", e, payload)
+			}
+		}
+	})
+}
+
+// collect finds all texts in a document.
+func collect(found map[string]bool, v any) {
+	switch v := v.(type) {
+	case string:
+		found[v] = true
+	case []any:
+		for _, x := range v {
+			collect(found, x)
+		}
+	case map[string]any:
+		for _, x := range v {
+			collect(found, x)
+		}
+	}
+}
+
+// FuzzTrustRoot: what is taken as a trust root can be used, and vouches for nobody whom it does not know.
+func FuzzTrustRoot(f *testing.F) {
+	f.Add(PublicGood())
+	known, strange := newInstance(f), newInstance(f)
+	text, err := known.root.material.MarshalJSON()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(`{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1","tlogs":[{}],"certificateAuthorities":[{}],"timestampAuthorities":[{}]}`))
+	content := encode(f, strange.bundle(f, signatureOf(imageA)))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := ParseTrustRoot(text)
+		if (r == nil) == (err == nil) || err != nil && core.CodeOf(err) != core.CodeInvalid {
+			t.Fatalf("%v %v", r, err)
+		}
+		if err != nil {
+			return
+		}
+		m, blobs := manifestOf(t, layer{mediaType: v03, content: content})
+		items, err := Read(t.Context(), carrier, m, blobs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := NewVerifier(nil, map[string]*TrustRoot{"fuzzed": r}).Verify(t.Context(), items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range all {
+			if e.Signer != nil || e.Problem == "" {
+				t.Errorf("it vouches for a stranger: %+v", e)
+			}
+		}
+	})
+}
+
+// FuzzKey: what is taken as a key can be used, is one key, and did not sign what somebody else did.
+func FuzzKey(f *testing.F) {
+	for _, private := range []any{ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize)), must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
+		must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)), must(rsa.GenerateKey(rand.Reader, minRSA))} {
+		der, err := x509.MarshalPKIXPublicKey(private.(crypto.Signer).Public())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	}
+	message := []byte("a message")
+	stranger := signWith(f, must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), message)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		k, err := ParseKey(text)
+		if (k == nil) == (err == nil) || err != nil && core.CodeOf(err) != core.CodeInvalid {
+			t.Fatalf("%v %v", k, err)
+		}
+		if err != nil {
+			return
+		}
+		if again, err := Fingerprint(text); err != nil || again != k.Fingerprint || k.Algorithm == "" {
+			t.Errorf("%+v, then %s %v", k, again, err)
+		}
+		if _, ok := k.signed(message, stranger); ok {
+			t.Errorf("%s signed what a stranger did", k.Algorithm)
+		}
+		if _, ok := k.signed(message, nil); ok {
+			t.Errorf("%s signed nothing", k.Algorithm)
+		}
+	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// FuzzWellFormed: what is taken for content of a trust artifact is one JSON object, for another parser too.
+func FuzzWellFormed(f *testing.F) {
+	for _, s := range []string{`{}`, ` {"a":[1,"b",null]} `, `{"a":1,"a":2}`, `[]`, `{}{}`, "\ufeff{}", `{"a":"\ud800"}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if WellFormed(bytes.NewReader(content)) != nil {
+			return
+		}
+		var v map[string]any
+		if err := json.Unmarshal(content, &v); err != nil || v == nil {
+			t.Errorf("%q: %v", content, err)
 		}
 	})
 }

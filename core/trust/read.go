@@ -63,6 +63,8 @@ type unreadableError struct{ why string }
 
 func (e *unreadableError) Error() string { return e.why }
 
+const wrongSize = "its blob has another size than the manifest says"
+
 func fetch(ctx context.Context, layer ocispec.Descriptor, open Blobs) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -82,10 +84,12 @@ func fetch(ctx context.Context, layer ocispec.Descriptor, open Blobs) ([]byte, e
 	switch {
 	case err != nil:
 		return nil, err
-	case int64(len(content)) != layer.Size:
-		return nil, &unreadableError{"its blob has another size than the manifest says"}
-	case layer.Digest.Algorithm().FromBytes(content) != layer.Digest:
+	case int64(len(content)) > layer.Size:
+		return nil, &unreadableError{wrongSize}
+	case layer.Digest.Algorithm().FromBytes(content) != layer.Digest: // also if they end early, which may pass
 		return nil, errors.New("the stored bytes do not have the digest that they are stored under")
+	case int64(len(content)) < layer.Size:
+		return nil, &unreadableError{wrongSize}
 	}
 	return content, nil
 }

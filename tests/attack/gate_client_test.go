@@ -38,6 +38,14 @@ func (h *hub) gated(t testing.TB) *gated {
 	return g
 }
 
+// ungated is a project in which nothing is asked for.
+func (h *hub) ungated(t testing.TB) string {
+	t.Helper()
+	open := h.project(t, "open", "private")
+	h.do(t, h.admin(), "PATCH", "/api/v1/projects/"+open, map[string]any{"baseline": "off"}, headers{"If-Match": "*"}).want(t, "lower the baseline", 200)
+	return open
+}
+
 // routes are all ways to an image.
 func (g *gated) routes(tag string, im image) map[string]string {
 	return map[string]string{

@@ -3,11 +3,9 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,7 +16,7 @@ import (
 // prompt is how soon a change must be in force, on every process.
 const prompt = time.Second
 
-// withSBOM is a policy that asks for a signature and for an SBOM, both by the key "release".
+// withSBOM is a policy that asks for a signature and for an SBOM, both by the same signer.
 const withSBOM = `apiVersion: hallmark/v1alpha1
 kind: PullPolicy
 metadata: {name: with-sbom, project: %s}
@@ -26,37 +24,46 @@ spec:
   require: all
   mode: enforce
   authorities:
-    - {name: release, key: {ref: release}}
+    - {name: release, %s}
   signature: {require: {allOf: [release]}}
   attestations:
     - {name: sbom, predicateTypes: [spdx], require: {allOf: [release]}}
 `
 
-// TestGate is what a new hub does as it comes: what nobody vouches for is not pulled, by whatever client.
+// TestGate is what a new hub does as it comes: what nobody vouches for is not pulled, by whatever client, in whatever way
+// it is signed. On Postgres there are two processes: one is pushed to and told what changes, from the other one is pulled.
 func TestGate(t *testing.T) {
 	if !slices.Contains(chosenClients(t), "gate") {
 		t.Skip("E2E_CLIENTS names other tests")
 	}
+	needRoot(t, "dockerd")
 	for _, name := range listed(t, "E2E_STACKS", []string{"sqlite", "postgres"}) {
 		t.Run(name, func(t *testing.T) {
 			s := startStack(t, name)
 			guest := s.person(t, "gus")
+			if name == "postgres" {
+				guest.at = s.beside(t)
+			}
 			docker, pullers := guest.pullers(t)
-			for _, f := range []struct {
-				name    string
-				tool    string
-				legacy  bool
-				pullers []puller
-			}{
-				{"cosign3", "cosign", false, pullers},
-				{"cosign2", "cosign2", true, pullers},
-				{"cosign3-legacy", "cosign", true, pullers[:1]},
-			} {
-				t.Run(f.name, func(t *testing.T) {
-					g := guest.project(t, "gate-"+f.name, pinned(t, f.tool), f.legacy)
-					g.becomesTrusted(docker, f.pullers)
+			for _, w := range ways {
+				t.Run(w.name, func(t *testing.T) {
+					g := guest.project(t, "gate-"+w.name, w.name)
+					ref := g.dockerPush(docker, "app", "v1", g.project)
+					_, digest := g.manifest("app", "v1")
+					g.becomesTrusted(ref, digest, pullers)
+				})
+				t.Run(w.name+"-index", func(t *testing.T) {
+					g := guest.project(t, "gate-"+w.name+"-index", w.name)
+					img := g.pushImage("app")
+					g.becomesTrusted(g.ref("app", "v1"), img.index, pullers, img.arch[runtime.GOARCH])
 				})
 			}
+			t.Run("debian", func(t *testing.T) {
+				g := guest.project(t, "gate-debian", "cosign3")
+				ref := g.dockerImport(docker, "debian", "v1")
+				_, digest := g.manifest("debian", "v1")
+				g.becomesTrusted(ref, digest, pullers[:1])
+			})
 			t.Run("indexes", func(t *testing.T) { testGateIndexes(t, guest) })
 			t.Run("pushing", func(t *testing.T) { testGatePushing(t, guest, docker) })
 			if name == "postgres" {
@@ -66,123 +73,53 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// person is somebody with an account, who may do what projects let.
-type person struct {
-	s              *stack
-	name, password string
-}
-
-func (s *stack) person(t *testing.T, name string) *person {
+// becomesTrusted is the life of an image: pushed, refused, signed, pulled, given an SBOM, and refused when who signed it is
+// revoked. What an index lists has the same life.
+func (g *gated) becomesTrusted(ref, digest string, pullers []puller, children ...string) {
+	t := g.t
 	t.Helper()
-	p := &person{s, name, secret(t)}
-	p.call(t, http.MethodPost, "/api/v1/users", map[string]string{"username": name, "password": p.password}, http.StatusCreated)
-	return p
-}
-
-// call sends a request to the API as the administrator.
-func (p *person) call(t *testing.T, method, path string, body any, want ...int) {
-	t.Helper()
-	raw, err := json.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
+	name := ref[:strings.LastIndex(ref, ":")]
+	image := name + "@" + digest
+	all := []string{image}
+	for _, child := range children {
+		all = append(all, name+"@"+child)
 	}
-	res, answer := p.s.do(t, method, path, raw, http.Header{"Content-Type": {"application/json"}, "If-Match": {"*"}})
-	if !slices.Contains(want, res.StatusCode) {
-		t.Fatalf("%s %s: %s, want %v\n%s", method, path, res.Status, want, answer)
+	docker := pullers[:1]
+
+	g.closed("nobody is registered", ref, pullers, `trust policy "baseline"`, "no key or identity is registered", "hallmark keys add --project "+g.project)
+	g.register()
+	g.closed("not signed", ref, pullers, "cosign sign"+g.key+" "+image)
+	g.cosign("sign", "stranger", image)
+	g.closed("signed by a stranger", ref, docker, `trust policy "baseline"`)
+	for _, i := range all {
+		g.closed("by digest", i, docker, `trust policy "baseline"`)
 	}
-}
-
-// status is what a request of this person ends with.
-func (p *person) status(t *testing.T, s *stack, method, path string) int {
-	t.Helper()
-	res, _ := s.as(t, p.name, p.password, method, path, nil, http.Header{"Accept": {typeManifest, typeIndex}})
-	return res.StatusCode
-}
-
-// puller is a client of a person who may only pull. What it pulled it forgets again.
-type puller struct {
-	name   string
-	told   bool // shows the sentence of a refusal
-	pull   func(ref string) result
-	forget func(ref string)
-}
-
-// pullers are all clients, crane first, and docker's home.
-func (p *person) pullers(t *testing.T) (docker *cli, all []puller) {
-	t.Helper()
-	home := func() *cli { return &cli{t: t, s: p.s, home: t.TempDir()} }
-	login, n := p.name+":"+p.password, 0
-	out := func(c *cli) string { n++; return c.file(fmt.Sprint("pulled", n)) }
-
-	c, crane := home(), pinned(t, "crane")
-	c.pipe(p.password, crane, "auth", "login", p.s.addr, "-u", p.name, "--password-stdin")
-	all = append(all, puller{"crane", true, func(ref string) result { return c.try("", crane, "pull", ref, out(c)) }, nil})
-
-	sk, skopeo := home(), debian(t, "clients", "skopeo")
-	policy := sk.write("policy.json", []byte(`{"default":[{"type":"insecureAcceptAnything"}]}`))
-	all = append(all, puller{"skopeo", true, func(ref string) result {
-		return sk.try("", skopeo, "--policy", policy, "copy", "--src-tls-verify=false", "--src-creds", login, "docker://"+ref, "dir:"+out(sk))
-	}, nil})
-
-	pod := storageOf(home(), "podman", "--runtime", debian(t, "clients", "runc"), "--cgroup-manager", "cgroupfs", "--events-backend", "file",
-		"--tmpdir", filepath.Join(sharedDir(t, "podman"), "tmp"))
-	all = append(all, puller{"podman", true, func(ref string) result {
-		return pod.attempt("pull", "--tls-verify=false", "--creds", login, ref)
-	}, func(ref string) { pod.do("rmi", "-f", ref) }})
-
-	d := home()
-	startDocker(t, p.s, d)
-	tool := debian(t, "clients", "docker")
-	d.pipe(p.password, tool, "login", "-u", p.name, "--password-stdin", p.s.addr)
-	all = append(all, puller{"docker", true, func(ref string) result { return d.try("", tool, "pull", ref) },
-		func(ref string) { d.forget(tool, ref) }})
-
-	c2, ctr := home(), debian(t, "clients", "ctr")
-	c2.env = append(c2.env, "CONTAINERD_ADDRESS="+startContainerd(t, p.s, c2, "ctr"), "CONTAINERD_NAMESPACE=gate")
-	// containerd before 2.4 asks by HEAD and shows the status alone.
-	all = append(all, puller{"ctr", false, func(ref string) result {
-		return c2.try("", ctr, "images", "pull", "--snapshotter", "native", "--plain-http", "--user", login, ref)
-	}, func(ref string) { c2.run(ctr, "images", "rm", "--sync", ref) }})
-	return d, all
-}
-
-// gated is a project in which the gate is in force. The administrator pushes and signs, the person only pulls.
-type gated struct {
-	*signer
-	guest *person
-}
-
-// project makes one, and keys for cosign.
-func (p *person) project(t *testing.T, name, cosign string, legacy bool) *gated {
-	t.Helper()
-	g := &gated{newCosign(t, p.s, name, cosign), p}
-	p.call(t, http.MethodPut, "/api/v1/projects/"+name+"/members/"+p.name, map[string]string{"role": "guest"}, http.StatusOK, http.StatusCreated)
-	switch v2 := strings.HasSuffix(cosign, "2"); {
-	case v2:
-		g.sign = []string{"--tlog-upload=false", "--yes"}
-	case legacy:
-		g.sign = []string{"--new-bundle-format=false", "--use-signing-config=false", "--tlog-upload=false", "--yes"}
-	default:
-		g.run(cosign, "signing-config", "create", "--out", g.file("signing.json"))
-		g.sign = []string{"--signing-config", g.file("signing.json"), "--yes"}
+	g.cosign("sign", "ours", image)
+	g.opened("signed", ref, pullers)
+	for _, i := range all {
+		g.opened("by digest", i, docker)
 	}
-	return g
-}
 
-func (g *gated) register() {
-	g.t.Helper()
-	g.guest.call(g.t, http.MethodPut, "/api/v1/projects/"+g.project+"/authorities/release",
-		map[string]string{"public_key": string(g.read(g.file("ours.pub")))}, http.StatusOK, http.StatusCreated)
-}
+	g.guest.call(t, http.MethodPut, "/api/v1/projects/"+g.project+"/policies/with-sbom",
+		map[string]string{"document": fmt.Sprintf(withSBOM, g.project, g.authority)}, http.StatusOK, http.StatusCreated)
+	g.closed("without SBOM", ref, pullers, `trust policy "with-sbom"`, "cosign attest"+g.key+" --type spdxjson --predicate sbom.spdx.json "+image)
+	g.cosign("attest", "stranger", "--type", "spdxjson", "--predicate", "sbom.json", image)
+	g.closed("with a stranger's SBOM", ref, docker, `trust policy "with-sbom"`)
+	g.cosign("attest", "ours", "--type", "spdxjson", "--predicate", "sbom.json", image)
+	g.opened("with SBOM", ref, pullers)
 
-func (g *gated) cosign(verb string, args ...string) {
-	g.t.Helper()
-	g.run(g.tool, slices.Concat([]string{verb, "--key", "ours.key"}, g.signer.sign, args)...)
+	g.revoke(g.s)
+	g.closed("who signed is revoked", ref, pullers, `trust policy "baseline"`)
+	for _, i := range all {
+		g.closed("by digest", i, docker, `trust policy "baseline"`)
+	}
 }
 
 // opened checks that every client pulls.
 func (g *gated) opened(what, ref string, pullers []puller) {
 	g.t.Helper()
+	ref = g.pulled(ref)
+	g.soon(what, g.guest.at, path(ref), http.StatusOK)
 	for _, p := range pullers {
 		if r := p.pull(ref); r.err != nil {
 			g.t.Errorf("%s: %s: %v", what, p.name, r)
@@ -195,80 +132,73 @@ func (g *gated) opened(what, ref string, pullers []puller) {
 // closed checks that no client pulls, and that what it shows has these words.
 func (g *gated) closed(what, ref string, pullers []puller, words ...string) {
 	g.t.Helper()
+	ref = g.pulled(ref)
+	for i := range words {
+		words[i] = g.pulled(words[i])
+	}
+	g.soon(what, g.guest.at, path(ref), http.StatusForbidden, words...)
 	for _, p := range pullers {
 		r := p.pull(ref)
 		if r.err == nil {
 			g.t.Errorf("%s: %s pulled it: %v", what, p.name, r)
 			continue
 		}
-		said, want := r.stdout+r.stderr, words
+		want := words
 		if !p.told {
 			want = []string{"403 Forbidden"}
 		}
-		for _, w := range want {
-			if !strings.Contains(strings.ReplaceAll(said, `\"`, `"`), w) {
-				g.t.Errorf("%s: %s does not say %q: %v", what, p.name, w, r)
-			}
+		if lacking := without(r.stdout+r.stderr, want); lacking != "" {
+			g.t.Errorf("%s: %s does not say %q: %v", what, p.name, lacking, r)
 		}
 	}
 }
 
-// becomesTrusted is the life of an image: pushed, refused, signed, pulled, given an SBOM, and refused when its key is revoked.
-func (g *gated) becomesTrusted(docker *cli, pullers []puller) {
-	t := g.t
-	t.Helper()
-	ref := g.dockerPush(docker, "app", "v1", g.project)
-	_, digest := g.manifest("app", "v1")
-	image := g.repo("app") + "@" + digest
-
-	g.closed("nobody is registered", ref, pullers, `trust policy "baseline"`, "no key or identity is registered", "hallmark keys add --project "+g.project)
-	g.closed("by digest", image, pullers[:1], `trust policy "baseline"`)
-	g.register()
-	g.closed("not signed", ref, pullers, "cosign sign --key cosign.key "+image)
-	g.cosign("sign", image)
-	g.opened("signed", ref, pullers)
-	g.opened("by digest", image, pullers[:1])
-
-	g.guest.call(t, http.MethodPut, "/api/v1/projects/"+g.project+"/policies/with-sbom",
-		map[string]string{"document": fmt.Sprintf(withSBOM, g.project)}, http.StatusOK, http.StatusCreated)
-	g.closed("without SBOM", ref, pullers, `trust policy "with-sbom"`, "cosign attest --key cosign.key --type spdxjson --predicate sbom.spdx.json "+image)
-	g.cosign("attest", "--type", "spdxjson", "--predicate", "sbom.json", image)
-	g.opened("with SBOM", ref, pullers)
-
-	g.revoke(g.s)
-	path := "/v2/" + g.project + "/app/manifests/v1"
-	g.soon(g.s, path, http.StatusForbidden)
-	g.closed("the key is revoked", ref, pullers, `trust policy "baseline"`, "hallmark keys add")
-}
-
-func (g *gated) revoke(s *stack) {
-	g.t.Helper()
-	path := "/api/v1/projects/" + g.project + "/authorities/release/revoke"
-	if res, answer := s.do(g.t, http.MethodPost, path, nil, http.Header{"If-Match": {"*"}}); res.StatusCode >= 300 {
-		g.t.Fatalf("POST %s: %s\n%s", path, res.Status, answer)
-	}
-}
-
-// soon waits for the answer that the person gets, which may take a second.
-func (g *gated) soon(s *stack, path string, want int) {
-	g.t.Helper()
-	eventually(g.t, fmt.Sprintf("%s to be answered with %d", path, want), prompt, func() error {
-		if got := g.guest.status(g.t, s, http.MethodGet, path); got != want {
-			return fmt.Errorf("status %d", got)
+// without is the first of the words that a text does not have.
+func without(text string, words []string) string {
+	text = strings.ReplaceAll(text, `\"`, `"`)
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			return w
 		}
-		return nil
-	})
-	if got := g.guest.status(g.t, s, http.MethodHead, path); got != want {
-		g.t.Errorf("HEAD %s: %d, want %d", path, got, want)
+	}
+	return ""
+}
+
+// path is where the manifest of a reference is asked for.
+func path(ref string) string {
+	_, name, _ := strings.Cut(ref, "/")
+	at := max(strings.LastIndex(name, "@"), 0)
+	if at == 0 {
+		at = strings.LastIndex(name, ":")
+	}
+	return "/v2/" + name[:at] + "/manifests/" + name[at+1:]
+}
+
+// soon checks what the person is answered once a change is in force, which may take a second: what is asked for later than
+// that must be answered so.
+func (g *gated) soon(what string, s *stack, path string, want int, words ...string) {
+	g.t.Helper()
+	changed, tick := time.Now(), time.NewTicker(50*time.Millisecond)
+	defer tick.Stop()
+	for ; ; <-tick.C {
+		asked := time.Now()
+		status, said := g.guest.ask(g.t, s, http.MethodGet, path)
+		if status == want && without(said, words) == "" {
+			break
+		}
+		if asked.Sub(changed) >= prompt {
+			g.t.Fatalf("%s: GET %s, %s after the change: %d, want %d\n%s", what, path, asked.Sub(changed), status, want, said)
+		}
+	}
+	if status, _ := g.guest.ask(g.t, s, http.MethodHead, path); status != want {
+		g.t.Errorf("%s: HEAD %s: %d, want %d", what, path, status, want)
 	}
 }
 
 // dockerPush builds an image and pushes it with docker, as the administrator.
 func (g *gated) dockerPush(docker *cli, repository, tag, content string) string {
 	g.t.Helper()
-	d, tool := *docker, debian(g.t, "clients", "docker")
-	d.t, d.env = g.t, append(slices.Clone(docker.env), "DOCKER_CONFIG="+docker.file(".admin"))
-	d.pipe(g.s.password, tool, "login", "-u", g.s.user, "--password-stdin", g.s.addr)
+	d, tool := g.engine(docker)
 	d.write("hello/Dockerfile", []byte("FROM scratch\nCOPY hello /hello\nENTRYPOINT [\"/hello\"]\nLABEL org.example.of="+content+"\n"))
 	if err := os.Chmod(d.write("hello/hello", d.read(image(g.t).program[runtime.GOARCH])), 0o755); err != nil {
 		g.t.Fatal(err)
@@ -280,9 +210,29 @@ func (g *gated) dockerPush(docker *cli, repository, tag, content string) string 
 	return ref
 }
 
+// dockerImport pushes a real Debian with docker, as the administrator.
+func (g *gated) dockerImport(docker *cli, repository, tag string) string {
+	g.t.Helper()
+	d, tool := g.engine(docker)
+	ref := g.ref(repository, tag)
+	d.run(tool, "import", debianImage(g.t), ref)
+	d.run(tool, "push", ref)
+	d.forget(tool, ref)
+	return ref
+}
+
+// engine is the docker of the person who pulls, used by the administrator.
+func (g *gated) engine(docker *cli) (cli, string) {
+	g.t.Helper()
+	d, tool := *docker, debian(g.t, "clients", "docker")
+	d.t, d.env = g.t, append(slices.Clone(docker.env), "DOCKER_CONFIG="+docker.file(".admin"))
+	d.pipe(g.s.password, tool, "login", "-u", g.s.user, "--password-stdin", g.s.addr)
+	return d, tool
+}
+
 // Signing an index vouches for what it lists; signing one of those does not vouch for the index, nor for the others.
 func testGateIndexes(t *testing.T, guest *person) {
-	g := guest.project(t, "gate-indexes", pinned(t, "cosign"), false)
+	g := guest.project(t, "gate-indexes", "cosign3")
 	g.register()
 	all := guest.light(t)
 	img := g.pushImage("app")
@@ -290,32 +240,20 @@ func testGateIndexes(t *testing.T, guest *person) {
 	for _, ref := range []string{g.ref("app", "v1"), index, amd64, arm64} {
 		g.closed("not signed", ref, all, "cosign sign")
 	}
-	g.cosign("sign", amd64)
+	g.cosign("sign", "ours", amd64)
 	g.opened("a child is signed", amd64, all)
 	for _, ref := range []string{index, arm64} {
 		g.closed("only another child is signed", ref, all, "cosign sign")
 	}
-	g.cosign("sign", index)
+	g.cosign("sign", "ours", index)
 	for _, ref := range []string{g.ref("app", "v1"), index, amd64, arm64} {
 		g.opened("the index is signed", ref, all)
 	}
 }
 
-// light is crane alone, which pulls all that an index lists.
-func (p *person) light(t *testing.T) []puller {
-	t.Helper()
-	c, crane := &cli{t: t, s: p.s, home: t.TempDir()}, pinned(t, "crane")
-	c.pipe(p.password, crane, "auth", "login", p.s.addr, "-u", p.name, "--password-stdin")
-	n := 0
-	return []puller{{"crane", true, func(ref string) result {
-		n++
-		return c.try("", crane, "pull", "--format", "oci", ref, c.file(fmt.Sprint("pulled", n)))
-	}, nil}}
-}
-
 // Who pushes and who signs is not held up, and who only pulls can verify by himself.
 func testGatePushing(t *testing.T, guest *person, docker *cli) {
-	g := guest.project(t, "gate-pushing", pinned(t, "cosign"), false)
+	g := guest.project(t, "gate-pushing", "cosign3")
 	first := g.dockerPush(docker, "app", "v1", "first")
 	_, one := g.manifest("app", "v1")
 	g.dockerPush(docker, "app", "v1", "second")
@@ -334,8 +272,9 @@ func testGatePushing(t *testing.T, guest *person, docker *cli) {
 	}
 
 	g.register()
-	g.cosign("sign", g.repo("app")+"@"+two)
+	g.cosign("sign", "ours", g.repo("app")+"@"+two)
 	g.run(g.tool, "trusted-root", "create", "--out", g.file("root.json"))
+	g.write("vuln.json", []byte(`{"invocation":{},"scanner":{},"metadata":{}}`))
 	c := &cli{t: t, s: g.s, home: t.TempDir()}
 	c.pipe(guest.password, g.tool, "login", g.s.addr, "-u", guest.name, "--password-stdin")
 	verify := func(ref string) result {
@@ -347,6 +286,12 @@ func testGatePushing(t *testing.T, guest *person, docker *cli) {
 	if r := verify(g.repo("app") + "@" + one); r.err == nil {
 		t.Errorf("what nobody signed verifies: %v", r)
 	}
+	// The attestation of an image that is not signed, which may not be pulled itself before it counts.
+	g.cosign("attest", "ours", "--type", "vuln", "--predicate", "vuln.json", g.repo("app")+"@"+one)
+	if r := c.try("", g.tool, "verify-attestation", "--key", g.file("ours.pub"), "--type", "vuln", "--insecure-ignore-tlog=true",
+		"--trusted-root", g.file("root.json"), g.repo("app")+"@"+one); r.err != nil {
+		t.Errorf("the guest cannot verify the attestation: %v", r)
+	}
 	all := guest.light(t)
 	g.opened("signed", first, all)
 	g.closed("not signed", g.repo("app")+"@"+one, all, "cosign sign")
@@ -355,15 +300,15 @@ func testGatePushing(t *testing.T, guest *person, docker *cli) {
 
 // What one process is told counts on the other within a second.
 func testGateProcesses(t *testing.T, guest *person) {
-	other := guest.s.beside(t)
-	g := guest.project(t, "gate-processes", pinned(t, "cosign"), false)
+	other := guest.at
+	g := guest.project(t, "gate-processes", "cosign3")
 	img := g.pushImage("app")
 	path := "/v2/" + g.project + "/app/manifests/v1"
-	g.soon(other, path, http.StatusForbidden)
+	g.soon("not signed", other, path, http.StatusForbidden)
 	g.register()
-	g.cosign("sign", g.repo("app")+"@"+img.index)
-	g.soon(other, path, http.StatusOK)
-	g.soon(g.s, path, http.StatusOK)
+	g.cosign("sign", "ours", g.repo("app")+"@"+img.index)
+	g.soon("signed", other, path, http.StatusOK)
+	g.soon("signed", g.s, path, http.StatusOK)
 
 	signature := g.referrers("app", img.index)
 	if len(signature) != 1 {
@@ -372,11 +317,11 @@ func testGateProcesses(t *testing.T, guest *person) {
 	if res, answer := other.do(t, http.MethodDelete, "/v2/"+g.project+"/app/manifests/"+signature[0].Digest, nil, nil); res.StatusCode != http.StatusAccepted {
 		t.Fatalf("delete the signature: %s\n%s", res.Status, answer)
 	}
-	g.soon(g.s, path, http.StatusForbidden)
-	g.cosign("sign", g.repo("app")+"@"+img.index)
-	g.soon(other, path, http.StatusOK)
-	g.soon(g.s, path, http.StatusOK)
+	g.soon("its signature is deleted", g.s, path, http.StatusForbidden)
+	g.cosign("sign", "ours", g.repo("app")+"@"+img.index)
+	g.soon("signed again", other, path, http.StatusOK)
+	g.soon("signed again", g.s, path, http.StatusOK)
 	g.revoke(other)
-	g.soon(g.s, path, http.StatusForbidden)
-	g.soon(other, path, http.StatusForbidden)
+	g.soon("the key is revoked", g.s, path, http.StatusForbidden)
+	g.soon("the key is revoked", other, path, http.StatusForbidden)
 }

@@ -30,6 +30,14 @@ type Evidence struct {
 	Problem string
 }
 
+// What Problem says where it is no stranger's bytes that are wrong, so that others can say it in another language. Stored.
+const (
+	ProblemNotByKeys    = "none of the %d keys that are registered here has signed it"
+	ProblemNoTrustRoot  = "it is signed with a certificate, and no trust root is registered here"
+	ProblemNoTime       = "none of its logs and timestamp authorities vouches for the time of the signature"
+	ProblemUnverifiable = "it cannot be verified"
+)
+
 // EvidenceKind tells what a piece of evidence can count as. An attestation never counts as a signature.
 type EvidenceKind string
 

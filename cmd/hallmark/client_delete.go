@@ -13,7 +13,7 @@ import (
 )
 
 func (c *cli) deleteCommand() *cobra.Command {
-	var leaveOwnerless bool
+	var leaveOwnerless, force bool
 	cmd := &cobra.Command{
 		Use: "delete KIND NAME", Short: "Remove something", Args: args(cobra.ExactArgs(2)),
 		Long:    "Removes one thing. An artifact is named by its digest, and goes with every tag of it.",
@@ -36,18 +36,34 @@ func (c *cli) deleteCommand() *cobra.Command {
 			if leaveOwnerless && t.name != "user" {
 				return usagef("--leave-ownerless is for deleting a user")
 			}
-			return c.delete(ctx, cl, t, given[1], leaveOwnerless)
+			if force && t.name != "authority" && t.name != "trust-root" {
+				return usagef("--force is for deleting an authority or a trust root")
+			}
+			insist := ""
+			switch {
+			case leaveOwnerless:
+				insist = "leave_ownerless"
+			case force:
+				insist = "force"
+			}
+			return c.delete(ctx, cl, t, given[1], insist)
 		}),
 		ValidArgsFunction: c.completeNames,
 	}
 	c.addProject(cmd)
+	addForce(cmd, &force)
 	cmd.Flags().BoolVar(&leaveOwnerless, "leave-ownerless", false, "delete a user even if projects are left without an owner")
 	return cmd
 }
 
+// addForce adds --force for what others may rely on.
+func addForce(cmd *cobra.Command, force *bool) {
+	cmd.Flags().BoolVar(force, "force", false, "delete a key or a trust root even if policies or identities use it")
+}
+
 // delete removes what is there now. What has an ETag is read first, so that what somebody else just changed is not removed
-// unseen between the two requests.
-func (c *cli) delete(ctx context.Context, cl *client.Client, t target, typed string, leaveOwnerless bool) error {
+// unseen between the two requests. insist is the parameter that overrides an objection of the hub, or "".
+func (c *cli) delete(ctx context.Context, cl *client.Client, t target, typed, insist string) error {
 	if t.in == inRepository && t.name == "artifact" && !strings.Contains(t.item, ":") {
 		return usagef("name the artifact by its digest, since all its tags go too; for the tag alone: hallmark delete tag %s", typed)
 	}
@@ -59,14 +75,18 @@ func (c *cli) delete(ctx context.Context, cl *client.Client, t target, typed str
 	if t.in != inMe && t.in != inRepository {
 		now, err := cl.Call(ctx, http.MethodGet, path, nil, "")
 		if err != nil {
-			return err
+			return t.orList(err)
 		}
 		tag = now.ETag()
 	}
-	if leaveOwnerless {
-		path += "?leave_ownerless=true"
+	if insist != "" {
+		path += "?" + insist + "=true"
 	}
-	if _, err := cl.Call(ctx, http.MethodDelete, path, nil, tag); err != nil {
+	_, err = cl.Call(ctx, http.MethodDelete, path, nil, tag)
+	if client.Code(err) == "conflict" && strings.Contains(err.Error(), "?force=true") {
+		return fmt.Errorf("%w\nTo delete it all the same run the command again with --force.", err)
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(c.stdout, "%s/%s deleted\n", t.name, clean(typed))

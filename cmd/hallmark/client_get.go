@@ -86,7 +86,8 @@ func (c *cli) read(ctx context.Context, cl *client.Client, t target) (*client.An
 	if err != nil {
 		return nil, err
 	}
-	return cl.Call(ctx, http.MethodGet, path, nil, "")
+	a, err := cl.Call(ctx, http.MethodGet, path, nil, "")
+	return a, t.orList(err)
 }
 
 // completeNames completes a kind, then what there is of it.
@@ -100,7 +101,7 @@ func (c *cli) completeNames(cmd *cobra.Command, given []string, typed string) ([
 		if err != nil || k.noItem {
 			return nil, none
 		}
-		if k.in == inRepository || k.in == inProject && c.project == "" {
+		if k.in == inRepository || c.project == "" && (k.in == inProject || k.in == inEither && strings.Contains(typed, "/")) {
 			if project, _, ok := strings.Cut(typed, "/"); !ok {
 				return suffixed(c.completeProjects(cmd.Context(), typed), "/"), none | cobra.ShellCompDirectiveNoSpace
 			} else {

@@ -128,7 +128,7 @@ func (c *cli) keysRevoke() *cobra.Command {
 				return err
 			}
 			if _, err := cl.Call(ctx, http.MethodPost, t.list+client.Path(t.item, "revoke"), nil, ""); err != nil {
-				return err
+				return t.orList(err)
 			}
 			fmt.Fprintf(c.stdout, "key/%s revoked\n", clean(given[0]))
 			return nil
@@ -143,6 +143,7 @@ func (c *cli) keysDelete() *cobra.Command {
 
 // remover is a command that removes one thing of a kind, under the name that people have for it here.
 func (c *cli) remover(kindName, noun, short, long string) *cobra.Command {
+	var force bool
 	cmd := &cobra.Command{Use: "delete NAME", Short: short, Long: long, Args: args(cobra.ExactArgs(1)), ValidArgsFunction: c.completeKind(kindName),
 		RunE: c.run(func(ctx context.Context, cl *client.Client, given []string) error {
 			t, err := c.findNamed(kindName, given[0])
@@ -150,19 +151,25 @@ func (c *cli) remover(kindName, noun, short, long string) *cobra.Command {
 				return err
 			}
 			t.name = noun
-			return c.delete(ctx, cl, t, given[0], false)
+			insist := ""
+			if force {
+				insist = "force"
+			}
+			return c.delete(ctx, cl, t, given[0], insist)
 		})}
 	c.addProject(cmd)
+	if kindName != "policy" {
+		addForce(cmd, &force)
+	}
 	return cmd
 }
 
 // completeKind completes the name of one thing of a kind.
 func (c *cli) completeKind(kindName string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return func(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
-		k, err := findKind(kindName)
-		if err != nil || len(given) > 0 {
+	return func(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
+		if len(given) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return c.completeKeys(cmd.Context(), k, ""), cobra.ShellCompDirectiveNoFileComp
+		return c.completeNames(cmd, []string{kindName}, typed)
 	}
 }

@@ -174,6 +174,19 @@ func notThere(t target) error {
 	return &client.Problem{Status: http.StatusNotFound, Code: "not_found", Detail: fmt.Sprintf("There is no %s %q.", t.name, t.item)}
 }
 
+// orList adds to the news that there is no such thing how to find out what there is. Of the hub and of a project there can
+// be one of the same name, and the wrong one is easily asked for.
+func (t target) orList(err error) error {
+	if client.Code(err) != "not_found" || t.in != inEither {
+		return err
+	}
+	where := "; those of a project with --project"
+	if t.project != "" {
+		where = " --project " + t.project + "; those of the hub without"
+	}
+	return fmt.Errorf("%w\nWhich there are says: hallmark get %s%s", err, t.plural, where)
+}
+
 func looksLikeID(s string) bool {
 	return len(s) == 36 && strings.Count(s, "-") == 4 && strings.Trim(s, "0123456789abcdef-") == ""
 }

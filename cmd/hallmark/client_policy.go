@@ -28,13 +28,20 @@ func (c *cli) readPolicy(file string) (t target, text string, err error) {
 		return t, "", err
 	}
 	var head struct {
+		Kind     string
+		Document string // where it is what the hub shows of a policy (get policy NAME -o yaml)
 		Metadata struct{ Name, Project string }
 	}
-	if err := yaml.Unmarshal([]byte(text), &head); err != nil {
-		return t, "", usagef("%s: %w", file, err)
+	err = yaml.Unmarshal([]byte(text), &head)
+	if shown := head.Document; err == nil && head.Kind == "" && shown != "" {
+		text, head.Document = shown, ""
+		err = yaml.Unmarshal([]byte(text), &head)
+	}
+	if err != nil {
+		return t, "", usagef("%s: %w; it is one PullPolicy in YAML or JSON: hallmark policy show NAME writes one", file, err)
 	}
 	if head.Metadata.Name == "" {
-		return t, "", usagef("%s: metadata.name is missing", file)
+		return t, "", usagef("%s: metadata.name is missing: how is the policy called?", file)
 	}
 	c.project = head.Metadata.Project
 	t, err = c.findNamed("policy", head.Metadata.Name)
@@ -43,7 +50,7 @@ func (c *cli) readPolicy(file string) (t target, text string, err error) {
 
 func (c *cli) policyPut() *cobra.Command {
 	cmd := &cobra.Command{Use: "put FILE", Short: "Make or change a pull policy", Args: args(cobra.ExactArgs(1)),
-		Long: "FILE is a PullPolicy in YAML or JSON, - is standard input. It belongs to the project in its metadata, or to the hub if there is none.\n" +
+		Long: "FILE is a PullPolicy in YAML or JSON, or what \"get policy NAME -o yaml\" writes; - is standard input. It belongs to the project in its metadata, or to the hub if there is none.\n" +
 			"What it would refuse says: hallmark policy dry-run FILE.",
 		Example: "  hallmark policy put signed.yaml",
 		RunE: c.run(func(ctx context.Context, cl *client.Client, given []string) error {

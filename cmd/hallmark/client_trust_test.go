@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -95,11 +96,13 @@ func TestClientTrust(t *testing.T) {
 		{"policy put " + policy, "policy/team/signed changed"},
 		{"policy list --project team", "signature by release"},
 		{"policy show signed --project team", "metadata: {name: signed, project: team}"},
+		{"keys add other " + s.publicKey() + " --project team", "key/other created"},
 		{"keys revoke release --project team", "key/release revoked"},
 		{"policy delete signed --project team", "policy/signed deleted"},
 		{"keys delete release --project team", "key/release deleted"},
 		{"keys delete hub-wide", "key/hub-wide deleted"},
 		{"keys delete ci --project team", "key/ci deleted"},
+		{"keys delete other --project team", "key/other deleted"},
 		{"trust-root delete ours", "trust-root/ours deleted"},
 	} {
 		if out := s.must("", strings.Fields(step[0])...); !strings.Contains(out, step[1]) {
@@ -115,7 +118,100 @@ func TestClientTrust(t *testing.T) {
 	s.fails(2, "a dry run is of one project", "policy", "dry-run", s.file("x", strings.Replace(signedPolicy, ", project: team", "", 1)))
 	s.fails(1, "lets anybody in", "identity", "add", "x", "--issuer", "https://accounts.example", "--subject-regex", ".*")
 	s.fails(1, "built in", "trust-root", "delete", "public-good")
+	for _, words := range []string{"keys revoke nobody", "keys delete nobody", "delete authority nobody", "get authority nobody"} {
+		s.fails(1, "hallmark get authorities; those of a project with --project", strings.Fields(words)...)
+	}
+	s.fails(1, "hallmark get policies --project team; those of the hub without", "policy", "show", "nobody", "--project", "team")
+	s.fails(1, "hallmark get trust-roots --project team", "trust-root", "delete", "team/nobody")
 	s.fails(2, "say what", "keys")
+}
+
+// What others rely on is deleted only by who insists, and the refusal says how.
+func TestClientDeletesWhatIsInUse(t *testing.T) {
+	s := newShell(t)
+	s.login()
+	s.must("", "create", "project", "team")
+	root := s.file("root.json", string(trust.PublicGood()))
+	prepare := func() {
+		s.must("", "keys", "add", "release", s.publicKey(), "--project", "team")
+		s.must("", "policy", "put", s.file("signed.yaml", signedPolicy))
+		s.must("", "trust-root", "add", "ours", root, "--project", "team")
+		s.must("", "identity", "add", "ci", "--issuer", "https://accounts.example", "--subject", "ci@example.org", "--trust-root", "ours", "--project", "team")
+	}
+	prepare()
+	for _, words := range []string{"keys delete release --project team", "delete authority team/release", "trust-root delete ours --project team", "delete trust-root team/ours"} {
+		s.fails(1, "again with --force", strings.Fields(words)...)
+	}
+	s.fails(1, "policy signed of project team", "keys", "delete", "release", "--project", "team")
+	s.fails(1, "identity ci of project team", "trust-root", "delete", "ours", "--project", "team")
+	s.must("", "keys", "delete", "release", "--project", "team", "--force")
+	s.must("", "trust-root", "delete", "ours", "--project", "team", "--force")
+	s.must("", "delete", "policy", "team/signed")
+	s.must("", "delete", "authority", "team/ci")
+	prepare()
+	s.must("", "delete", "authority", "team/release", "--force")
+	s.must("", "delete", "trust-root", "team/ours", "--force")
+	s.fails(2, "--force is for", "delete", "project", "team", "--force")
+	s.fails(2, "unknown flag", "policy", "delete", "signed", "--project", "team", "--force")
+}
+
+// Who was refused what stands in the audit trail when the hub has ended, and what who pushes read all the same.
+func TestRefusedPullsAreAudited(t *testing.T) {
+	s := newHubShell(t)
+	d := s.image("team/app", "one", "1").Digest
+	for range 3 {
+		if _, err := s.anybody().Manifest(t.Context(), "team/app", registry.Reference{Tag: "1"}, false); registry.CodeOf(err) != registry.CodeDenied {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.hub.registry.Manifest(core.WithPrincipal(t.Context(), core.System()), "team/app", registry.Reference{Digest: d}, false); err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	s.hub.background(ended)
+	var rows []struct{ Action, Actor, Object, Project, Detail string }
+	if err := json.Unmarshal([]byte(s.must("", "get", "audit", "--project", "team", "--filter", "action=pull.*", "-o", "json")), &rows); err != nil {
+		t.Fatal(err)
+	}
+	var refused struct {
+		Digest, Reason string
+		Count          int
+	}
+	counted := 0
+	for _, r := range rows {
+		if r.Object != "team/app@"+string(d) || r.Project != "team" {
+			t.Errorf("%+v", r)
+		}
+		if r.Action == "pull.exempted" && r.Actor == "system" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(r.Detail), &refused); err != nil || r.Action != "pull.refused" || r.Actor != "anonymous" || refused.Reason != "baseline: NO_KEY" {
+			t.Errorf("%+v %v", r, err)
+		}
+		counted += refused.Count
+	}
+	if counted != 3 || len(rows) < 2 {
+		t.Errorf("%d refusals in %+v", counted, rows)
+	}
+}
+
+// What get -o yaml and policy show write is what policy put reads, and putting it changes nothing.
+func TestClientPolicyRoundTrip(t *testing.T) {
+	s := newShell(t)
+	s.login()
+	s.must("", "create", "project", "team")
+	s.must("", "keys", "add", "release", s.publicKey(), "--project", "team")
+	s.must("", "policy", "put", s.file("signed.yaml", signedPolicy))
+	before := s.must("", "get", "policy", "team/signed", "-o", "json")
+	for _, words := range []string{"policy show signed --project team", "policy show signed --project team -o yaml", "policy show signed --project team -o json",
+		"get policy team/signed -o yaml", "get policy team/signed -o json"} {
+		s.must(s.must("", strings.Fields(words)...), "policy", "put", "-")
+		if after := s.must("", "get", "policy", "team/signed", "-o", "json"); after != before {
+			t.Errorf("%s does not round-trip:\n%s\n%s", words, before, after)
+		}
+	}
+	s.fails(2, "it is one PullPolicy", "policy", "put", s.file("list", s.must("", "get", "policies", "--project", "team", "-o", "yaml")))
 }
 
 func TestClientVerify(t *testing.T) {
@@ -156,9 +252,11 @@ func TestClientTrustCompletion(t *testing.T) {
 	s.login()
 	s.must("", "create", "project", "team")
 	s.must("", "keys", "add", "release", s.publicKey(), "--project", "team")
+	s.must("", "policy", "put", s.file("signed.yaml", signedPolicy))
 	for line, want := range map[string]string{"__complete keys revoke --project team ": "release", "__complete keys delete --project te": "team",
 		"__complete project set ": "team", "__complete project set team --baseline ": "enforce", "__complete identity add x --trust-root ": "public-good",
-		"__complete get authorities --project team ": "release", "__complete delete trust-root ": "public-good"} {
+		"__complete get authorities --project team ": "release", "__complete delete trust-root ": "public-good", "__complete policy show --project team ": "signed",
+		"__complete policy delete --project team ": "signed", "__complete trust-root delete ": "public-good", "__complete get policies team/": "team/signed", "__complete keys revoke team/": "team/release"} {
 		if out := s.must("", strings.Split(line, " ")...); !strings.Contains(out, want) {
 			t.Errorf("%q: %s", line, out)
 		}

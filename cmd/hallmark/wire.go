@@ -44,6 +44,7 @@ type hub struct {
 	registry registry.Registry // with rights, and with the gate below them
 	jobs     *jobservice.Runner
 	pulls    *ledger.Pulls
+	reads    *ledger.GateReads
 
 	public, internal http.Handler
 	first            bool // the administrator was made by this start
@@ -73,10 +74,11 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.pulls, h.reads = ledger.NewPulls(h.store, o.log), ledger.NewGateReads(h.store, o.log)
 	h.keeper = gatekeeper.New(loc, gatekeeper.Options{Store: h.store, Directory: h.dir, Manifest: limits, Log: o.log,
-		Floor: core.Baseline(o.cfg.String("baseline_floor")), Host: o.host(), Link: o.verdictLink()})
+		Floor: core.Baseline(o.cfg.String("baseline_floor")), Host: o.host(), Link: o.verdictLink(),
+		Note: h.reads.Note})
 	h.registry = access.Wrap(h.keeper.Wrap(), h.dir)
-	h.pulls = ledger.NewPulls(h.store, o.log)
 	h.wireJobs(o, loc)
 	// Everybody who caches has subscribed by now.
 	if err := o.db.Follow(context.WithoutCancel(ctx)); err != nil {
@@ -152,6 +154,7 @@ func (h *hub) wireJobs(o *opened, loc *local.Registry) {
 		}
 		all.Go(func() { h.auth.Run(ctx) })
 		all.Go(func() { h.pulls.Run(ctx) })
+		all.Go(func() { h.reads.Run(ctx) })
 		all.Wait()
 	}
 }

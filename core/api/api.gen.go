@@ -1002,6 +1002,9 @@ type CursorParam = string
 // ExportLimitParam defines model for ExportLimitParam.
 type ExportLimitParam = int64
 
+// ForceParam defines model for ForceParam.
+type ForceParam = bool
+
 // IDParam Example: 0198c1a2-7d33-7c41-9a5e-5d1f0f6a2b10
 type IDParam = ID
 
@@ -1121,6 +1124,9 @@ type ListAuthoritiesParams struct {
 
 // DeleteAuthorityParams defines parameters for DeleteAuthority.
 type DeleteAuthorityParams struct {
+	// Force Remove it though it is in use; what nothing else vouches for is refused from then on.
+	Force *ForceParam `form:"force,omitempty" json:"force,omitempty"`
+
 	// IfMatch `ETag` of the last read.
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
@@ -1292,6 +1298,9 @@ type ListProjectAuthoritiesParams struct {
 
 // DeleteProjectAuthorityParams defines parameters for DeleteProjectAuthority.
 type DeleteProjectAuthorityParams struct {
+	// Force Remove it though it is in use; what nothing else vouches for is refused from then on.
+	Force *ForceParam `form:"force,omitempty" json:"force,omitempty"`
+
 	// IfMatch `ETag` of the last read.
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
@@ -1514,6 +1523,9 @@ type ListProjectTrustRootsParams struct {
 
 // DeleteProjectTrustRootParams defines parameters for DeleteProjectTrustRoot.
 type DeleteProjectTrustRootParams struct {
+	// Force Remove it though it is in use; what nothing else vouches for is refused from then on.
+	Force *ForceParam `form:"force,omitempty" json:"force,omitempty"`
+
 	// IfMatch `ETag` of the last read.
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
@@ -1544,6 +1556,9 @@ type ListTrustRootsParams struct {
 
 // DeleteTrustRootParams defines parameters for DeleteTrustRoot.
 type DeleteTrustRootParams struct {
+	// Force Remove it though it is in use; what nothing else vouches for is refused from then on.
+	Force *ForceParam `form:"force,omitempty" json:"force,omitempty"`
+
 	// IfMatch `ETag` of the last read.
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
@@ -2898,6 +2913,19 @@ func (siw *ServerInterfaceWrapper) DeleteAuthority(w http.ResponseWriter, r *htt
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteAuthorityParams
 
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", r.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "force"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "force", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-Match" -------------
@@ -4079,6 +4107,19 @@ func (siw *ServerInterfaceWrapper) DeleteProjectAuthority(w http.ResponseWriter,
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteProjectAuthorityParams
+
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", r.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "force"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "force", Err: err})
+		}
+		return
+	}
 
 	headers := r.Header
 
@@ -6413,6 +6454,19 @@ func (siw *ServerInterfaceWrapper) DeleteProjectTrustRoot(w http.ResponseWriter,
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteProjectTrustRootParams
 
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", r.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "force"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "force", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-Match" -------------
@@ -6772,6 +6826,19 @@ func (siw *ServerInterfaceWrapper) DeleteTrustRoot(w http.ResponseWriter, r *htt
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteTrustRootParams
+
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", r.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "force"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "force", Err: err})
+		}
+		return
+	}
 
 	headers := r.Header
 

@@ -70,7 +70,7 @@ func (a *API) DeleteAuthority(ctx context.Context, r DeleteAuthorityRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return DeleteAuthority204Response{}, a.store.DeleteTrustDocument(ctx, nil, store.TrustAuthority, r.Authority, revision)
+	return DeleteAuthority204Response{}, a.gate.DeleteAuthority(ctx, nil, r.Authority, revision, isTrue(r.Params.Force))
 }
 
 // RevokeAuthority ends all trust in one of the hub.
@@ -122,7 +122,7 @@ func (a *API) DeleteProjectAuthority(ctx context.Context, r DeleteProjectAuthori
 	if err != nil {
 		return nil, err
 	}
-	return DeleteProjectAuthority204Response{}, a.store.DeleteTrustDocument(ctx, callOf(ctx).project(), store.TrustAuthority, r.Authority, revision)
+	return DeleteProjectAuthority204Response{}, a.gate.DeleteAuthority(ctx, callOf(ctx).project(), r.Authority, revision, isTrue(r.Params.Force))
 }
 
 // RevokeProjectAuthority ends all trust in one of the project.

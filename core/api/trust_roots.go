@@ -80,7 +80,7 @@ func (a *API) DeleteTrustRoot(ctx context.Context, r DeleteTrustRootRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return DeleteTrustRoot204Response{}, a.gate.DeleteTrustRoot(ctx, nil, r.Root, revision)
+	return DeleteTrustRoot204Response{}, a.gate.DeleteTrustRoot(ctx, nil, r.Root, revision, isTrue(r.Params.Force))
 }
 
 // ListProjectTrustRoots lists the trust roots of the project.
@@ -123,5 +123,5 @@ func (a *API) DeleteProjectTrustRoot(ctx context.Context, r DeleteProjectTrustRo
 	if err != nil {
 		return nil, err
 	}
-	return DeleteProjectTrustRoot204Response{}, a.gate.DeleteTrustRoot(ctx, callOf(ctx).project(), r.Root, revision)
+	return DeleteProjectTrustRoot204Response{}, a.gate.DeleteTrustRoot(ctx, callOf(ctx).project(), r.Root, revision, isTrue(r.Params.Force))
 }

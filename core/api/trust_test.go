@@ -383,3 +383,33 @@ func TestDryRunIsBounded(t *testing.T) {
 		t.Errorf("%d artifacts, %v", v.Artifacts, v.Complete)
 	}
 }
+
+// What is in use is removed only by who insists; the refusal names the users.
+func TestRemovingWhatIsInUse(t *testing.T) {
+	eachHub(t, func(h *hub) {
+		root := h.user("root", true)
+		team := h.project("team", core.Public, nil)
+		p := &population{hub: h}
+		p.trust(nil, "house")
+		p.trust(team, "own")
+		_, _, err := h.keeper.SaveAuthority(h.ctx, team, "ci", gatekeeper.Authority{Identity: &gatekeeper.Identity{TrustRoot: "house", Issuer: "https://login.example", Subject: "ci@example.org"}}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct{ path, user string }{
+			{"/authorities/release", "policy signed of the hub"},
+			{"/trust-roots/house", "identity ci of project team"},
+			{"/projects/team/authorities/release", "policy signed of project team"},
+		} {
+			problem := h.call(root, "DELETE", tt.path, "", "If-Match", "*").wantProblem(409, core.CodeConflict)
+			if !strings.Contains(problem.Detail, "is used by "+tt.user+":") || !strings.Contains(problem.Detail, "?force=true") {
+				t.Errorf("%s: %s", tt.path, problem.Detail)
+			}
+			h.call(root, "DELETE", tt.path+"?force=false", "", "If-Match", "*").wantProblem(409, core.CodeConflict)
+			h.call(root, "DELETE", tt.path+"?force=maybe", "", "If-Match", "*").wantProblem(400, core.CodeInvalid)
+			h.call(root, "DELETE", tt.path+"?force=true", "", "If-Match", "*").want(204)
+			h.call(root, "GET", tt.path, "").want(404)
+		}
+		h.call(root, "DELETE", "/projects/team/trust-roots/own", "", "If-Match", "*").want(204) // nobody relies on it
+	})
+}

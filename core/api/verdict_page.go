@@ -23,7 +23,7 @@ const (
 )
 
 // verdictPage answers /t/REPOSITORY@DIGEST, where refusals lead, and /t/DIGEST for those who were told nothing but that they
-// were refused. Whoever may not pull is told the same as where there is nothing.
+// were refused; /t/DIGEST?repository=REPOSITORY leads to the first. Whoever may not pull is told the same as where there is nothing.
 func (a *API) verdictPage(who identify) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := who(r)
@@ -47,6 +47,10 @@ func (a *API) showVerdict(w http.ResponseWriter, r *http.Request, p *core.Princi
 		a.verdicts.None(w, r, base)
 		return nil
 	}
+	if named := r.URL.Query().Get("repository"); repository == "" && registry.ValidName(named) {
+		redirect(w, r, "/t/"+named+"@"+string(d))
+		return nil
+	}
 	found, more, err := a.readable(r.Context(), p, repository, d)
 	if err != nil {
 		return err
@@ -64,6 +68,16 @@ func (a *API) showVerdict(w http.ResponseWriter, r *http.Request, p *core.Princi
 		a.verdicts.List(w, r, base, string(d), lines, more)
 	}
 	return nil
+}
+
+// redirect leads to another address of a page, in the same language. It says nothing of what is there.
+func redirect(w http.ResponseWriter, r *http.Request, path string) {
+	if lang := r.URL.Query().Get("lang"); lang != "" {
+		path += "?lang=" + url.QueryEscape(lang)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Location", path)
+	w.WriteHeader(http.StatusFound)
 }
 
 // verdictOf reads the path: what is asked about, in which repository or, if that is "", in all of them.

@@ -59,10 +59,10 @@ func TestVerdictPage(t *testing.T) {
 	}
 	at := "/t/pub/deep/app@" + string(d)
 	english := h.verdictAt(anonymous, 200, at)
-	h.mustHave(english, `<html lang="en">`, "<h1>Refused</h1>", "pub/deep/app@"+string(d), "baseline", "What is missing", "hallmark keys add",
+	h.mustHave(english, `<html lang="en">`, ">Refused</h1>", "pub/deep/app@"+string(d), "baseline", "What is missing", "hallmark keys add",
 		`<a href="?lang=zh-CN"`)
 	chinese := h.verdictAt(anonymous, 200, at, "Accept-Language", "zh-CN,zh;q=0.9,en;q=0.8")
-	h.mustHave(chinese, `<html lang="zh-CN">`, "<h1>拒绝拉取</h1>", "尚未登记任何可信的密钥或身份", "hallmark keys add", `<a href="?lang=en"`)
+	h.mustHave(chinese, `<html lang="zh-CN">`, ">拒绝拉取</h1>", "项目 pub 尚未登记任何可信的密钥或身份", "hallmark keys add", `<a href="?lang=en"`)
 	if h.verdictAt(anonymous, 200, at+"?lang=zh-CN") != chinese || h.verdictAt(anonymous, 200, at+"?lang=en", "Accept-Language", "zh") != english {
 		t.Error("the link to the other language does not lead there")
 	}
@@ -102,7 +102,7 @@ func TestVerdictPageByDigest(t *testing.T) {
 	}
 	scoped := bearer(h.token(h.accountID("alice"), "narrow", []core.Grant{{Repository: "pub/**", Actions: []core.Action{core.ActionPull}}}))
 	only := h.verdictAt(anonymous, 200, "/t/"+string(d))
-	h.mustHave(only, "pub/app@"+string(d), "<h1>Refused</h1>")
+	h.mustHave(only, "pub/app@"+string(d), ">Refused</h1>")
 	if h.verdictAt(scoped, 200, "/t/"+string(d)) != only {
 		t.Error("a bound token sees more than it may")
 	}
@@ -119,6 +119,27 @@ func TestVerdictPageByDigest(t *testing.T) {
 	if n := strings.Count(many, `<a href="/t/`); n != maxVerdicts || !strings.Contains(many, "还有更多仓库未列出") {
 		t.Errorf("%d verdicts", n)
 	}
+}
+
+// The repository beside the digest leads to the page, whether there is one or not.
+func TestVerdictPageByQuery(t *testing.T) {
+	h := sqliteHub(t)
+	h.project("pub", core.Public, nil)
+	d := string(h.image("pub/app", "one"))
+	for query, want := range map[string]string{
+		"?repository=pub/app": "/t/pub/app@" + d, "?repository=pub%2Fapp&lang=zh-CN": "/t/pub/app@" + d + "?lang=zh-CN",
+		"?repository=no/where": "/t/no/where@" + d, "?repository=pub/app&lang=%0d%0aX:%20y": "/t/pub/app@" + d + "?lang=%0D%0AX%3A+y",
+	} {
+		if r := h.call(anonymous, "GET", "/t/"+d+query, "").want(302); r.Header.Get("Location") != want || r.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s leads to %q", query, r.Header.Get("Location"))
+		}
+	}
+	h.mustHave(h.verdictAt(anonymous, 200, "/t/pub/app@"+d), "pub/app@"+d)
+	// What is no name of a repository is not asked about: these are pages by the digest alone, or by the path.
+	for _, query := range []string{"?repository=", "?repository=//evil.example", "?repository=Pub/App", "?repository=https://evil.example"} {
+		h.mustHave(h.verdictAt(anonymous, 200, "/t/"+d+query), "pub/app@"+d)
+	}
+	h.verdictAt(anonymous, 200, "/t/pub/app@"+d+"?repository=no/where")
 }
 
 // The page says what was found, and turns when what is missing came.
@@ -144,7 +165,7 @@ func TestVerdictPageAfterSigning(t *testing.T) {
 	}
 	at := "/t/team/app@" + string(d)
 	image := "hub.test/team/app@" + string(d)
-	h.mustHave(h.verdictAt(anonymous, 200, at), "<pre>hallmark sign --key cosign.key "+image+"</pre>", "<pre>cosign sign --key cosign.key "+image+"</pre>")
+	h.mustHave(h.verdictAt(anonymous, 200, at), "<pre class=\"take\">hallmark sign --key cosign.key "+image+"</pre>", "<pre class=\"take\">cosign sign --key cosign.key "+image+"</pre>")
 	bundle, err := signer.Sign(d, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -155,6 +176,6 @@ func TestVerdictPageAfterSigning(t *testing.T) {
 	if err := h.keeper.ReadEvidence(h.ctx, "team/app", h.manifest("team/app", m.MediaType, m)); err != nil {
 		t.Fatal(err)
 	}
-	h.mustHave(h.verdictAt(anonymous, 200, at), "<h1>May be pulled</h1>", "signature", "release", "<td>yes</td>")
-	h.mustHave(h.verdictAt(anonymous, 200, at, "Accept-Language", "zh"), "<h1>允许拉取</h1>", "<td>有效</td>")
+	h.mustHave(h.verdictAt(anonymous, 200, at), ">May be pulled</h1>", "signature", "release", ">yes</strong></td>")
+	h.mustHave(h.verdictAt(anonymous, 200, at, "Accept-Language", "zh"), ">允许拉取</h1>", ">有效</strong></td>", "密钥 release")
 }

@@ -13,7 +13,7 @@ func Baseline(mode core.Baseline) *Policy {
 		repositories: []glob{{source: "**", rest: true}},
 		formats: map[core.EvidenceFormat]bool{
 			core.FormatBundle: true, core.FormatLegacySignature: true, core.FormatLegacyAttestation: true},
-		authorities: []authority{{name: "a registered key or identity", registered: true}},
+		authorities: []authority{{name: "registered", registered: true}},
 		rules: []rule{
 			{name: "signature", any: []int{0}, count: 1},
 			{name: "sbom", attestation: true, types: []string{"spdx", "cyclonedx"}, any: []int{0}, count: 1},

@@ -59,7 +59,7 @@ func decide(in *Input, now time.Time) (d Decision) {
 // broken refuses because the question could not be asked.
 func broken(in *Input, err error) Decision {
 	d := Decision{Repository: in.Repository, Digest: in.Digest, host: in.Host, Fault: err}
-	d.add(Result{Reasons: []Reason{{Rule: "gate", Code: VerifierError, Text: "it could not be checked"}}})
+	d.add(Result{Reasons: []Reason{because("gate", VerifierError, say(sNotChecked))}})
 	return d
 }
 
@@ -68,13 +68,13 @@ func (e *evaluation) result(p *Policy) (r Result, until time.Time) {
 	defer func() {
 		if x := recover(); x != nil {
 			e.fault = fmt.Errorf("policy %s broke: %v", p.name, x)
-			r, until = p.unsatisfied([]Reason{{Rule: "policy", Code: VerifierError, Text: "it could not be checked"}}), time.Time{}
+			r, until = p.unsatisfied([]Reason{because("policy", VerifierError, say(sNotChecked))}), time.Time{}
 		}
 	}()
 	e.p, e.soon, e.loads, e.bytes, e.spent = p, time.Time{}, 0, 0, 0
 	if !p.sound {
 		e.fault = fmt.Errorf("policy %s cannot be read: %w", p.name, errors.Join(p.broken))
-		return p.unsatisfied([]Reason{{Rule: "policy", Code: VerifierError, Text: "the policy cannot be read"}}), time.Time{}
+		return p.unsatisfied([]Reason{because("policy", VerifierError, say(sPolicyUnreadable))}), time.Time{}
 	}
 	if x, ok := p.exemptDigest(e.in.Digest, e.now); ok {
 		return Result{Policy: p, Outcome: OutcomeExempt, Exempt: x.reason}, x.expires

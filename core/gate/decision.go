@@ -85,9 +85,11 @@ const (
 type Reason struct {
 	Rule   string `json:"rule"` // signature, or the name of an attestation rule
 	Code   Code   `json:"code"`
-	Text   string `json:"text"`
+	Text   string `json:"text"`             // in English; In says it in others
 	Fix    string `json:"fix,omitempty"`    // a command that would put it right
 	Digest string `json:"digest,omitempty"` // of what it is missing, if not of what was asked for
+
+	said phrase
 }
 
 // Allowed reports whether the content may be read.
@@ -98,7 +100,7 @@ func (d *Decision) Holds(now time.Time) bool {
 	return d.sound && (d.Until.IsZero() || now.Before(d.Until))
 }
 
-// Exempt says why content is readable that is not trusted: such reads are audited. "" if it is trusted, or refused.
+// Exempt says why content is readable that is not trusted. "" if it is trusted, or refused.
 func (d *Decision) Exempt() string {
 	if !d.Allowed() {
 		return ""
@@ -111,6 +113,21 @@ func (d *Decision) Results() []Result {
 	all := make([]Result, d.n, d.n+len(d.more))
 	copy(all, d.first[:])
 	return append(all, d.more...)
+}
+
+// Has reports whether a policy came to that; it allocates nothing.
+func (d *Decision) Has(o Outcome) bool {
+	for i := range d.n {
+		if d.first[i].Outcome == o {
+			return true
+		}
+	}
+	for i := range d.more {
+		if d.more[i].Outcome == o {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Decision) add(r Result) {

@@ -3,7 +3,8 @@
 //
 // A policy is read in three steps: decode.go (YAML or JSON with line numbers), validate*.go (what cannot work is refused),
 // policy.go (the compiled form, immutable). check.go compares it with what is registered, when it is saved. decide.go
-// folds policies into one Decision, evaluate.go rules, counts.go single pieces of evidence.
+// folds policies into one Decision, evaluate.go rules, counts.go single pieces of evidence. What it says stands in
+// sentences.go, in every language (phrase.go).
 //
 // It imports core, a YAML and a CEL library. Read policy.go, then decide.go.
 package gate

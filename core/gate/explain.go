@@ -33,6 +33,8 @@ type PolicyExplanation struct {
 	Reasons []Reason  `json:"reasons"`
 	Found   []Finding `json:"found"`
 	Omitted int       `json:"omitted,omitempty"` // findings that are not listed
+
+	wants phrase
 }
 
 // Finding is a piece of evidence that a rule looked at.
@@ -48,6 +50,8 @@ type Finding struct {
 	Counts        bool                `json:"counts"`
 	Code          Code                `json:"code,omitempty"` // why it does not
 	Text          string              `json:"text,omitempty"`
+
+	signer, said phrase
 }
 
 // Explain decides, and says of every policy and of every piece of evidence what came of it. link is the one for Message.
@@ -65,7 +69,8 @@ func Explain(in Input, now time.Time, link string) Explanation {
 		}
 		if r.Policy != nil {
 			p.Name, p.Project, p.Mode = r.Policy.name, r.Policy.project, r.Policy.mode
-			p.Wants = r.Policy.Summary().Wants
+			p.wants = r.Policy.wants()
+			p.Wants = p.wants.in(English)
 			p.findings(&in, now, r.Policy)
 		}
 		x.Policies = append(x.Policies, p)
@@ -91,36 +96,42 @@ func (x *PolicyExplanation) findings(in *Input, now time.Time, p *Policy) {
 		f := Finding{Rule: r.name, Subject: digest, Carrier: ev.Carrier, Content: ev.Content, Kind: ev.Kind, Format: ev.Format,
 			PredicateType: printable(clip(ev.PredicateType, 200)), Counts: code == "", Code: code}
 		if ev.Signer != nil {
-			f.Signer = in.Registered.describe(ev.Signer)
+			f.signer = in.Registered.describe(ev.Signer)
+			f.Signer = f.signer.in(English)
 		}
-		f.Text = why(ev, code)
+		switch f.said = why(ev, code); {
+		case !f.said.none():
+			f.Text = f.said.in(English)
+		case code != "":
+			f.Text = printable(clip(ev.Problem, 200))
+		}
 		x.Found = append(x.Found, f)
 	})
 }
 
-// why says of one piece of evidence why it does not count.
-func why(ev *core.Evidence, code Code) string {
+// why says of one piece of evidence why it does not count; nothing if its problem is none that we have words for.
+func why(ev *core.Evidence, code Code) phrase {
 	switch code {
 	case "":
-		return ""
+		return phrase{}
 	case UntrustedIdentity:
-		return "the signature is valid, but not by anybody whom the rule wants"
+		return say(sFoundOthers)
 	case Revoked:
-		return "its signer is revoked"
+		return say(sFoundRevoked)
 	case TlogMissing:
-		return "it lacks the log entry, certificate timestamp or verified time that is wanted"
+		return say(sFoundTlog)
 	case Expired:
-		return "it is too old, or was made when its key was not valid"
+		return say(sFoundExpired)
 	case PredicateRejected:
-		return "what was signed does not say what the rule wants, or newer statements of the signer came first"
+		return say(sFoundPredicate)
 	case VerifierError:
-		return "it could not be checked"
+		return say(sNotChecked)
 	}
 	switch {
 	case ev.Problem != "":
-		return printable(clip(ev.Problem, 200))
+		return problem(ev.Problem)
 	case ev.Signer == nil:
-		return "nobody who is known has signed it"
+		return say(sFoundNobody)
 	}
-	return "it is about another digest, or of a format or size that the policy does not accept"
+	return say(sFoundElsewhere)
 }

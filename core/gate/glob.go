@@ -10,7 +10,8 @@ import (
 const maxGlob = 255
 
 // glob matches names: "*" stands for any text without "/", "**" for any text, "?" for one character other than "/".
-// "/**/" also covers a single "/". It is a regular expression of linear time, and most globs need none of it.
+// "/**/" also covers a single "/". It is a regular expression of linear time, and most globs need none of it. Patterns of
+// rights (access.Match) are others: there "?" and "/**/" mean themselves, so that one matcher would change what is stored.
 type glob struct {
 	source string
 	prefix string // for "prefix**" and literal names

@@ -60,7 +60,7 @@ func (d *Decision) sentence(r *Result, more int, verb, link string) string {
 			texts = append(texts, x.Text)
 		}
 		unregistered = unregistered || x.Code == NoKey
-		if fix == "" || x.Code == NoKey && !strings.HasPrefix(fix, registerCommand) {
+		if fix == "" || x.Code == NoKey && !strings.HasPrefix(fix, registerCommand) && !strings.HasPrefix(fix, rootCommand) {
 			fix = x.Fix
 		}
 	}
@@ -95,16 +95,19 @@ func fit(what, command, link string) string {
 	return clip(what, maxMessage-len("…"))
 }
 
-const registerCommand = "hallmark keys add"
+const (
+	registerCommand = "hallmark keys add"
+	rootCommand     = "hallmark trust-root add"
+)
 
 // fix is the command that would put a reason right.
 func (e *evaluation) fix(r *rule, code Code, digest string) string {
 	switch code {
 	case NoKey:
-		if e.p.project == "" && e.p.name != BaselineName {
-			return registerCommand + " " + e.missing(r) + " cosign.pub"
+		if root := e.missingRoot(r); root != "" {
+			return e.register(rootCommand, root+" trusted_root.json")
 		}
-		return registerCommand + " --project " + projectOf(e.in.Repository) + " " + e.missing(r) + " cosign.pub"
+		return e.register(registerCommand, e.missing(r)+" cosign.pub")
 	case VerifierError, EvidencePending:
 		return ""
 	}
@@ -136,6 +139,26 @@ func (e *evaluation) fix(r *rule, code Code, digest string) string {
 		command += " --new-bundle-format=false"
 	}
 	return command + " " + image
+}
+
+// register is a command that registers something where the policy looks for it.
+func (e *evaluation) register(command, what string) string {
+	if e.p.project == "" && e.p.name != BaselineName {
+		return command + " " + what
+	}
+	return command + " --project " + projectOf(e.in.Repository) + " " + what
+}
+
+// missingRoot is the trust root that is missing for what the rule wants; "" if it lacks something else.
+func (e *evaluation) missingRoot(r *rule) string {
+	for _, members := range [2][]int{r.all, r.any} {
+		for _, i := range members {
+			if a := &e.p.authorities[i]; !e.absent(a).none() {
+				return shell(clip(e.in.Registered.absentRoot(a), 64))
+			}
+		}
+	}
+	return ""
 }
 
 // missing is the name under which a policy means the key that is not registered, or one to begin with.

@@ -173,6 +173,17 @@ func (p *Policy) Keys() []PublicKey {
 	return keys
 }
 
+// References are the names of registered keys that the policy means.
+func (p *Policy) References() []string {
+	var names []string
+	for _, a := range p.authorities {
+		if a.key != nil && a.key.ref != "" {
+			names = append(names, a.key.ref)
+		}
+	}
+	return names
+}
+
 // TrustRoots are the names of those that the policy relies on.
 func (p *Policy) TrustRoots() []string {
 	var roots []string

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -10,64 +9,56 @@ import (
 
 // reason puts a survey into words.
 func (e *evaluation) reason(r *rule, s *survey) Reason {
-	noun, wanted := r.noun(), e.p.wanted(r)
-	by := ""
-	if s.nearest != nil && s.nearest.Signer != nil {
-		by = " by " + e.in.Registered.describe(s.nearest.Signer)
-	}
-	out := Reason{Rule: r.name, Code: s.code}
-	switch missing := e.unregistered(r); {
-	case missing != "":
-		out.Code, out.Text = NoKey, missing
-	case len(s.counted) > 0 && rank(s.code) <= rank(UntrustedIdentity):
-		out.Code = NoValidSignature
-		if r.attestation {
-			out.Code = MissingAttestation
-		}
-		out.Text = fmt.Sprintf("%s wanted by %s, %d of %d signers so far", noun, wanted, min(len(s.counted), r.needs()-1), r.needs())
-	case s.found == 0:
-		out.Code = NoSignature
-		if r.attestation {
-			out.Code = MissingAttestation
-		}
-		out.Text = fmt.Sprintf("no %s by %s", noun, wanted)
-	case s.code == UntrustedIdentity:
-		out.Text = fmt.Sprintf("no %s by %s (%d found, the nearest%s)", noun, wanted, s.found, by)
-	case s.code == Revoked:
-		out.Text = fmt.Sprintf("the %s%s does not count, since that signer is revoked", noun, by)
-	case s.code == TlogMissing:
-		out.Text = fmt.Sprintf("the %s%s lacks the log entry or time that the policy wants", noun, by)
-	case s.code == Expired:
-		out.Text = fmt.Sprintf("the %s%s is too old, or was made when its key was not valid", noun, by)
-	case s.code == PredicateRejected && r.attestation:
-		out.Text = fmt.Sprintf("the %s%s does not say what the policy wants", noun, by)
-	case s.code == PredicateRejected:
-		out.Text = fmt.Sprintf("the %s%s lacks the signed annotation or repository that the policy wants", noun, by)
-	case s.code == VerifierError:
-		out.Text = fmt.Sprintf("the %s%s could not be checked", noun, by)
-	default:
-		out.Code = NoValidSignature
-		if r.attestation {
-			out.Code = MissingAttestation
-		}
-		out.Text = fmt.Sprintf("no valid %s by %s (%d found, 0 valid)", noun, wanted, s.found)
-	}
-	out.Fix = e.fix(r, out.Code, e.in.Digest)
+	code, text := e.lacks(r, s)
+	out := because(r.name, code, text)
+	out.Fix = e.fix(r, code, e.in.Digest)
 	return out
 }
 
+func (e *evaluation) lacks(r *rule, s *survey) (Code, phrase) {
+	noun, wanted := r.noun(), e.p.wanted(r)
+	by := verbatim("")
+	if s.nearest != nil && s.nearest.Signer != nil {
+		by = say(sByWhom, e.in.Registered.describe(s.nearest.Signer))
+	}
+	missing, invalid := NoSignature, NoValidSignature
+	if r.attestation {
+		missing, invalid = MissingAttestation, MissingAttestation
+	}
+	switch absent := e.unregistered(r); {
+	case !absent.none():
+		return NoKey, absent
+	case len(s.counted) > 0 && rank(s.code) <= rank(UntrustedIdentity):
+		return invalid, say(sSoFar, noun, wanted, min(len(s.counted), r.needs()-1), r.needs())
+	case s.found == 0:
+		return missing, say(sMissing, noun, wanted)
+	case s.code == UntrustedIdentity:
+		return s.code, say(sOfOthers, noun, wanted, s.found, by)
+	case s.code == Revoked:
+		return s.code, say(sRevoked, noun, by)
+	case s.code == TlogMissing:
+		return s.code, say(sTlogMissing, noun, by)
+	case s.code == Expired:
+		return s.code, say(sExpired, noun, by)
+	case s.code == PredicateRejected && r.attestation:
+		return s.code, say(sPredicate, noun, by)
+	case s.code == PredicateRejected:
+		return s.code, say(sClaim, noun, by)
+	case s.code == VerifierError:
+		return s.code, say(sUnchecked, noun, by)
+	}
+	return invalid, say(sNoneValid, noun, wanted, s.found)
+}
+
 // unregistered says that a rule cannot be satisfied at all, because who is wanted is not registered.
-func (e *evaluation) unregistered(r *rule) string {
-	missing, left := "", 0
+func (e *evaluation) unregistered(r *rule) phrase {
+	var missing phrase
+	left := 0
 	for n, members := range [2][]int{r.all, r.any} {
 		for _, i := range members {
-			a := &e.p.authorities[i]
-			switch {
-			case a.registered && !e.in.Registered.live:
-				missing = e.in.Registered.nobody() + " for project " + projectOf(e.in.Repository)
-			case a.key != nil && a.key.ref != "" && !e.in.Registered.has(a.key.ref, e.p.project == ""):
-				missing = "no key " + clip(a.key.ref, 64) + " is registered"
-			default:
+			if absent := e.absent(&e.p.authorities[i]); !absent.none() {
+				missing = absent
+			} else {
 				if n == 1 {
 					left++
 				}
@@ -81,15 +72,40 @@ func (e *evaluation) unregistered(r *rule) string {
 	if left < r.count {
 		return missing
 	}
-	return ""
+	return phrase{}
+}
+
+// absent says that an authority can vouch for nothing, because it or its trust root is not there.
+func (e *evaluation) absent(a *authority) phrase {
+	switch {
+	case a.registered && !e.in.Registered.live:
+		return say(e.in.Registered.nobody(), projectOf(e.in.Repository))
+	case a.key != nil && a.key.ref != "" && !e.in.Registered.has(a.key.ref, e.p.project == ""):
+		return say(sNoKey, clip(a.key.ref, 64))
+	}
+	if root := e.in.Registered.absentRoot(a); root != "" {
+		return say(sNoRoot, clip(root, 64))
+	}
+	return phrase{}
+}
+
+// absentRoot is the trust root that an authority's identities need, if none of them has one that is there; else "".
+func (r *Registered) absentRoot(a *authority) string {
+	root := ""
+	for i := range a.identities {
+		if root = a.identities[i].root; slices.Contains(r.roots, root) {
+			return ""
+		}
+	}
+	return root
 }
 
 // nobody says why a snapshot has no signer that counts.
-func (r *Registered) nobody() string {
+func (r *Registered) nobody() sentence {
 	if len(r.keys)+len(r.identities) > 0 {
-		return "every key and identity is revoked that is registered"
+		return sAllRevoked
 	}
-	return "no key or identity is registered"
+	return sNobody
 }
 
 func (r *Registered) has(name string, system bool) bool {
@@ -103,19 +119,23 @@ func projectOf(repository string) string {
 }
 
 // noun is what a rule asks for.
-func (r *rule) noun() string {
+func (r *rule) noun() phrase {
 	if !r.attestation {
-		return "signature"
+		return say(sSignature)
 	}
-	kind := "attestation"
+	kind := sAttestation
 	if !slices.ContainsFunc(r.types, func(t string) bool { return t != "spdx" && t != "spdxjson" && t != "cyclonedx" }) {
-		kind = "SBOM attestation"
+		kind = sSBOM
 	}
-	return kind + " (" + strings.Join(r.types, " or ") + ")"
+	types := make([]phrase, len(r.types))
+	for i, t := range r.types {
+		types[i] = verbatim(t)
+	}
+	return say(kind, joined(sOrTypes, types...))
 }
 
 // wanted is from whom a rule asks it.
-func (p *Policy) wanted(r *rule) string {
+func (p *Policy) wanted(r *rule) phrase {
 	names := func(members []int) string {
 		list := make([]string, len(members))
 		for i, a := range members {
@@ -123,32 +143,35 @@ func (p *Policy) wanted(r *rule) string {
 		}
 		return strings.Join(list, ", ")
 	}
-	var parts []string
+	if p.name == BaselineName {
+		return say(sAnybodyRegistered)
+	}
+	var parts []phrase
 	if len(r.all) > 0 {
-		parts = append(parts, names(r.all))
+		parts = append(parts, say(sNames, names(r.all)))
 	}
 	switch {
 	case len(r.any) == 1:
-		parts = append(parts, names(r.any))
+		parts = append(parts, say(sNames, names(r.any)))
 	case r.count == 1:
-		parts = append(parts, "any of ["+names(r.any)+"]")
+		parts = append(parts, say(sAnyOf, names(r.any)))
 	case r.count > 1:
-		parts = append(parts, fmt.Sprintf("%d of [%s]", r.count, names(r.any)))
+		parts = append(parts, say(sCountOf, r.count, names(r.any)))
 	}
-	return strings.Join(parts, " and ")
+	return joined(sAnd, parts...)
 }
 
 // describe names a signer, on one line and not at length: what stands in a certificate is written by strangers.
-func (r *Registered) describe(s *core.Signer) string {
+func (r *Registered) describe(s *core.Signer) phrase {
 	if s.Key == "" {
-		return printable(clip(s.Subject, 100)) + " (" + printable(clip(s.Issuer, 60)) + ")"
+		return verbatim(printable(clip(s.Subject, 100)) + " (" + printable(clip(s.Issuer, 60)) + ")")
 	}
 	for _, k := range r.keys[s.Key] {
 		if k.Name != "" {
-			return "key " + printable(clip(k.Name, 64))
+			return say(sSigner, printable(clip(k.Name, 64)))
 		}
 	}
-	return "key " + short(s.Key)
+	return say(sSigner, short(s.Key))
 }
 
 // printable replaces what could end a line or move a cursor.

@@ -28,7 +28,7 @@ func Repairs(in Input, p *Policy, now time.Time) []Repair {
 			continue
 		}
 		if e.assumed = a; satisfied() {
-			all = append(all, Repair{Authority: a.name})
+			all = append(all, Repair{Authority: a.spoken()})
 		}
 	}
 	e.assumed = nil
@@ -55,6 +55,14 @@ func registration(project string, s *core.Signer) string {
 		fix += " --without-log"
 	}
 	return printable(fix)
+}
+
+// spoken is an authority in words.
+func (a *authority) spoken() string {
+	if a.registered {
+		return say(sAnybodyRegistered).in(English)
+	}
+	return a.name
 }
 
 // revokedAuthority reports whether nothing that the authority could sign would count.

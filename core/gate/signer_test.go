@@ -10,7 +10,7 @@ import (
 
 func TestDistinctSignersAreCounted(t *testing.T) {
 	const three = "authorities: [{name: a, key: {ref: ka}}, {name: b, key: {ref: kb}}, {name: c, key: {ref: kc}}]\n"
-	registered := NewRegistered(1, []Key{key("ka", keyA), key("kb", keyB), key("kc", keyC)}, nil, []string{"public-good"})
+	registered := NewRegistered(1, []Key{key("ka", keyA), key("kb", keyB), key("kc", keyC)}, nil, []string{"public-good", "ours"})
 	again := NewRegistered(1, []Key{key("ka", keyA), key("kb", keyA), key("kc", keyC)}, nil, nil)
 	ids := `authorities:
 - {name: team, keyless: {trustRoot: public-good, identities: [{issuer: "` + github + `", subjectRegex: '.*@acme\.com'}]}}
@@ -113,10 +113,11 @@ func TestTheLifeOfKeys(t *testing.T) {
 
 func TestARevokedKeyIsNobodyInAPolicyEither(t *testing.T) {
 	pem := newKey(t)
-	fp, err := Fingerprint(pem)
+	key, err := core.ParsePublicKey([]byte(pem))
 	if err != nil {
 		t.Fatal(err)
 	}
+	fp := key.Fingerprint
 	p := policy(t, "p", "authorities: [{name: a, key: {pem: \""+strings.ReplaceAll(pem, "\n", `\n`)+"\", notAfter: 2026-11-22}}]\n"+sig)
 	if keys := p.Keys(); len(keys) != 1 || keys[0].Fingerprint != fp || keys[0].Hash != "sha256" {
 		t.Errorf("%+v", keys)

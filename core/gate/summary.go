@@ -1,9 +1,6 @@
 package gate
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // Summary is a policy in a line of a list.
 type Summary struct {
@@ -27,27 +24,27 @@ func (p *Policy) Summary() Summary {
 		scope = append(scope, "not "+p.except[i].source)
 	}
 	return Summary{Name: p.name, Project: p.project, Mode: p.mode, Priority: p.priority, Index: p.index,
-		Scope: strings.Join(scope, ", "), Wants: p.wants(), Exempt: len(p.principals) + len(p.digests)}
+		Scope: strings.Join(scope, ", "), Wants: p.wants().in(English), Exempt: len(p.principals) + len(p.digests)}
 }
 
-func (p *Policy) wants() string {
+func (p *Policy) wants() phrase {
 	if !p.sound {
-		return "nothing passes: the policy cannot be read"
+		return say(sNothingPasses)
 	}
-	var parts []string
+	var parts []phrase
 	for i := range p.rules {
 		r := &p.rules[i]
-		s := fmt.Sprintf("%s by %s", r.noun(), p.wanted(r))
+		age, conditions := verbatim(""), verbatim("")
 		if r.maxAge > 0 {
-			s += " of the last " + r.maxAge.String()
+			age = say(sOfTheLast, r.maxAge.String())
 		}
 		if r.documents() {
-			s += " with conditions"
+			conditions = say(sConditions)
 		}
-		parts = append(parts, s)
+		parts = append(parts, say(sWants, r.noun(), p.wanted(r), age, conditions))
 	}
 	if p.any {
-		return strings.Join(parts, ", or ")
+		return joined(sEither, parts...)
 	}
-	return strings.Join(parts, ", and ")
+	return joined(sBoth, parts...)
 }

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"crypto/dsa" //nolint:staticcheck // a kind of key that is refused
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -9,8 +8,11 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"strings"
 	"testing"
+
+	"github.com/hallmarkhub/hallmark/core"
 )
 
 func TestWhichPatternsSayWhoseIdentitiesTheyAre(t *testing.T) {
@@ -84,29 +86,20 @@ func TestWhichKeysCanBeUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	p256 := encode("PUBLIC KEY", ec(elliptic.P256()))
-	for name, tt := range map[string]struct {
-		pem string
-		ok  bool
-	}{
-		"P-256": {p256, true}, "P-384": {encode("PUBLIC KEY", ec(elliptic.P384())), true}, "P-521": {encode("PUBLIC KEY", ec(elliptic.P521())), true},
-		"P-224": {encode("PUBLIC KEY", ec(elliptic.P224())), false}, "Ed25519": {encode("PUBLIC KEY", ed), true},
-		"RSA": {encode("PUBLIC KEY", &strong.PublicKey), true}, "weak RSA": {encode("PUBLIC KEY", &weak.PublicKey), false},
-		"private": {encode("EC PRIVATE KEY", ec(elliptic.P256())), false}, "certificate": {encode("CERTIFICATE", ec(elliptic.P256())), false},
-		"RSA PUBLIC KEY": {encode("RSA PUBLIC KEY", &strong.PublicKey), false}, "two": {p256 + p256, false}, "cut": {p256[:60], false},
-		"nothing": {"", false}, "blank lines": {"\n" + p256 + "\n\n", true},
+	// What core.ParsePublicKey refuses is refused in its words, and what it takes is taken.
+	for name, pem := range map[string]string{
+		"P-256": p256, "P-224": encode("PUBLIC KEY", ec(elliptic.P224())), "Ed25519": encode("PUBLIC KEY", ed), "RSA": encode("PUBLIC KEY", &strong.PublicKey),
+		"weak RSA": encode("PUBLIC KEY", &weak.PublicKey), "private": encode("EC PRIVATE KEY", ec(elliptic.P256())), "two": p256 + p256, "cut": p256[:60],
 	} {
-		fp, err := Fingerprint(tt.pem)
-		if (err == nil) != tt.ok || tt.ok && !validDigest(fp) {
-			t.Errorf("%s: %s %v", name, fp, err)
+		key, err := core.ParsePublicKey([]byte(pem))
+		p, refused := Parse([]byte(document1("p", "project: prod", "authorities: [{name: a, key: {pem: \""+strings.ReplaceAll(pem, "\n", `\n`)+"\"}}]\n"+sig)))
+		var told *core.Error
+		switch {
+		case errors.As(err, &told) && (refused == nil || !strings.Contains(refused.Error(), told.Message)):
+			t.Errorf("%s: %v, and in a policy %v", name, err, refused)
+		case err == nil && (refused != nil || p.Keys()[0].Fingerprint != key.Fingerprint):
+			t.Errorf("%s is refused in a policy: %v", name, refused)
 		}
-	}
-	if usable(&dsa.PublicKey{}) == nil {
-		t.Error("DSA is accepted")
-	}
-	a, _ := Fingerprint(p256)
-	b, _ := Fingerprint("# a comment in front\n" + p256)
-	if a != b {
-		t.Error("one key has two fingerprints")
 	}
 }
 

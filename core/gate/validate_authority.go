@@ -1,5 +1,11 @@
 package gate
 
+import (
+	"errors"
+
+	"github.com/hallmarkhub/hallmark/core"
+)
+
 // authorities compiles who can vouch. Nobody may stand under two names, or would count twice.
 func (v *validator) authorities(list []rawAuthority) {
 	names, keys, refs := map[string]bool{}, map[string]string{}, map[string]string{}
@@ -53,16 +59,26 @@ func (v *validator) key(raw *rawKey) *keyAuthority {
 	case raw.ref.set && (k.ref == "" || len(k.ref) > maxText):
 		v.add(raw.ref.place, "ref is the name of a registered key")
 	case raw.pem.set:
-		fp, err := Fingerprint(k.pem)
-		if err != nil {
-			v.add(raw.pem.place, "%s", err)
-		}
-		k.fingerprint = fp
+		k.fingerprint = v.fingerprint(raw.pem.place, k.pem)
 	}
 	if !k.notBefore.IsZero() && !k.notAfter.IsZero() && !k.notBefore.Before(k.notAfter) {
 		v.add(raw.notAfter.place, "notAfter is not after notBefore: the key would never be valid")
 	}
 	return k
+}
+
+func (v *validator) fingerprint(at place, pem string) string {
+	key, err := core.ParsePublicKey([]byte(pem))
+	var told *core.Error
+	switch {
+	case err == nil:
+		return key.Fingerprint
+	case errors.As(err, &told):
+		v.add(at, "%s", told.Message)
+	default:
+		v.add(at, "%s", err)
+	}
+	return ""
 }
 
 func (v *validator) keyless(a *authority, raw *rawKeyless) {

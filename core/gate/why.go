@@ -35,7 +35,7 @@ type finding func(r *rule, digest string, ev *core.Evidence, code Code)
 func (e *evaluation) reasons(tell finding) []Reason {
 	var list []Reason
 	if e.in.Pending {
-		list = append(list, Reason{Rule: "policy", Code: EvidencePending, Text: "what has arrived is still being verified: try again in a moment"})
+		list = append(list, because("policy", EvidencePending, say(sPending)))
 	}
 	own := e.rules(e.own())
 	views := []view{e.own()}
@@ -72,7 +72,7 @@ func (e *evaluation) childReasons() []Reason {
 		return nil
 	}
 	if e.in.Children == nil {
-		return []Reason{{Rule: "index", Code: VerifierError, Text: "what this index lists is not known"}}
+		return []Reason{because("index", VerifierError, say(sIndexUnknown))}
 	}
 	var list []Reason
 	for i := range e.in.Children {
@@ -85,8 +85,8 @@ func (e *evaluation) childReasons() []Reason {
 			if r := &e.p.rules[n]; !spans[n].ok {
 				s := e.survey(r, []view{v}, nil)
 				reason := e.reason(r, &s)
-				reason.Digest, reason.Text = v.digest, "its child "+short(v.digest)+": "+reason.Text
-				reason.Fix = e.fix(r, reason.Code, v.digest)
+				reason = because(reason.Rule, reason.Code, say(sChild, short(v.digest), reason.said))
+				reason.Digest, reason.Fix = v.digest, e.fix(r, reason.Code, v.digest)
 				list = append(list, reason)
 				break
 			}

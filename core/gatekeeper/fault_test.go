@@ -87,7 +87,7 @@ var hangs = reading(func(ctx context.Context, _ io.Reader, _ []byte) (int, error
 	return 0, ctx.Err()
 })
 
-// pulls asks for an image over HTTP, as many at once, and returns what all of them were answered.
+// pulls asks for an image over HTTP, from many at once, and returns what all of them were answered.
 func (h *hub) pulls(i image, tag string) int {
 	h.Helper()
 	guest := core.PrincipalFrom(h.guest)

@@ -43,6 +43,9 @@ type hub struct {
 	team   *core.Project
 
 	system, owner, guest context.Context
+
+	noted map[store.GateRead]int // what the audit trail would have
+	by    core.PrincipalKind     // who was named with it last
 }
 
 func eachHub(t *testing.T, f func(h *hub)) {
@@ -51,14 +54,17 @@ func eachHub(t *testing.T, f func(h *hub)) {
 
 func newHub(t *testing.T, d *db.DB) *hub {
 	ctx := t.Context()
-	h := &hub{T: t, db: d, store: store.New(d), system: core.WithPrincipal(ctx, core.System())}
+	h := &hub{T: t, db: d, store: store.New(d), system: core.WithPrincipal(ctx, core.System()), noted: map[store.GateRead]int{}}
 	h.must(migrations.Up(ctx, d))
 	dir := store.NewDirectory(h.store)
 	loc, err := local.New(d, memory.New(memory.Options{}), local.Options{Record: ledger.Record})
 	h.must(err)
 	h.below = &failing{Registry: loc}
 	h.keeper = gatekeeper.New(h.below, gatekeeper.Options{Store: h.store, Directory: dir, Host: "hub.example",
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Note: func(ctx context.Context, read store.GateRead) {
+			h.noted[read]++
+			h.by = core.PrincipalFrom(ctx).Kind
+		}})
 	h.reg = h.keeper.Wrap()
 	h.must(d.Follow(ctx))
 	h.team = h.project("team", core.BaselineEnforce)

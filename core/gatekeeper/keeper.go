@@ -1,6 +1,7 @@
 package gatekeeper
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"sync"
@@ -26,7 +27,9 @@ type Options struct {
 	// Link makes the address of the page of a verdict; nil: refusals name none.
 	Link     func(repository, digest string) string
 	Manifest registry.ManifestLimits // those under which manifests are taken
-	Log      *slog.Logger
+	// Note is told of the reads that the audit trail is to have; it must not wait. nil: nobody is told.
+	Note func(ctx context.Context, read store.GateRead)
+	Log  *slog.Logger
 }
 
 // Keeper has what decisions rest on, and the decisions that hold. Its methods may be called concurrently.

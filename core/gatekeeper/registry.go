@@ -46,6 +46,7 @@ func (g *gated) Manifest(ctx context.Context, repo string, ref registry.Referenc
 	if !v.Allowed() {
 		return g.excused(ctx, repo, m, v)
 	}
+	g.noteServed(ctx, &v.Decision)
 	if !now.warns {
 		return m, nil
 	}
@@ -60,10 +61,10 @@ func (g *gated) excused(ctx context.Context, repo string, m *registry.Manifest, 
 	}
 	d := v.For(who, gate.AccessManifest)
 	if d.Allowed() {
-		g.opt.Log.InfoContext(ctx, "untrusted manifest read", "repository", repo, "digest", m.Digest, "by", core.PrincipalFrom(ctx).Name, "as", d.Exempt())
+		g.noteServed(ctx, &d)
 		return m, nil
 	}
-	return nil, g.refusal(&d)
+	return nil, g.refuse(ctx, &d)
 }
 
 // warned is m with what would have refused it. Manifests are shared, so it is a copy.
@@ -76,7 +77,8 @@ func warned(m *registry.Manifest, texts []string) *registry.Manifest {
 	return &out
 }
 
-func (g *gated) refusal(d *gate.Decision) error {
+func (g *gated) refuse(ctx context.Context, d *gate.Decision) error {
+	g.noteRefused(ctx, d)
 	type reason struct {
 		Policy  string        `json:"policy"`
 		Reasons []gate.Reason `json:"reasons"`
@@ -124,8 +126,12 @@ func (k *Keeper) who(ctx context.Context, repo string) (gate.Who, error) {
 
 // Blob is readable if a manifest of the repository refers to it that is.
 func (g *gated) Blob(ctx context.Context, repo string, d digest.Digest) (*registry.Blob, error) {
-	if err := g.mayReadBlob(ctx, repo, d); err != nil {
+	refused, err := g.judgeBlob(ctx, repo, d)
+	if err != nil {
 		return nil, err
+	}
+	if refused != nil {
+		return nil, g.refuse(ctx, refused)
 	}
 	return g.next.Blob(ctx, repo, d)
 }
@@ -136,37 +142,47 @@ func (g *gated) StatBlob(ctx context.Context, repo string, d digest.Digest, keep
 	if err != nil {
 		return 0, err
 	}
-	refused := g.mayReadBlob(ctx, repo, d)
+	refused, err := g.judgeBlob(ctx, repo, d)
+	if err != nil {
+		return 0, err
+	}
 	if refused == nil {
 		return size, nil
 	}
 	who, err := g.who(ctx, repo)
-	if err == nil && (who.Push || who.Sign) {
+	if err != nil {
+		return 0, err
+	}
+	if who.Push || who.Sign {
 		return size, nil
 	}
-	if err == nil {
-		err = refused
-	}
-	return 0, err
+	return 0, g.refuse(ctx, refused)
 }
 
-func (g *gated) mayReadBlob(ctx context.Context, repo string, d digest.Digest) error {
+// judgeBlob returns why a blob may not be read by whoever asks; nil: it may.
+func (g *gated) judgeBlob(ctx context.Context, repo string, d digest.Digest) (refused *gate.Decision, err error) {
 	now, err := g.material(ctx, projectOf(repo))
 	if err != nil || now.open {
-		return err
+		return nil, err
 	}
 	v, err := g.blob(ctx, now, repo, d)
-	if err != nil || v.Allowed() {
-		return err
+	if err != nil {
+		return nil, err
+	}
+	if v.Allowed() {
+		g.noteServed(ctx, &v.Decision)
+		return nil, nil
 	}
 	who, err := g.who(ctx, repo)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if x := v.For(who, gate.AccessBlob); !x.Allowed() {
-		return g.refusal(&x)
+	x := v.For(who, gate.AccessBlob)
+	if !x.Allowed() {
+		return &x, nil
 	}
-	return nil
+	g.noteServed(ctx, &x)
+	return nil, nil
 }
 
 // Referrers lists what whoever asks may read: trust artifacts, and what is trusted.
@@ -230,7 +246,8 @@ func (g *gated) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 		if source == repo {
 			return true
 		}
-		return g.mayReadBlob(ctx, source, d) == nil
+		refused, err := g.judgeBlob(ctx, source, d)
+		return err == nil && refused == nil
 	}
 	return g.next.MountBlob(ctx, repo, d, from)
 }

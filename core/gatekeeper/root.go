@@ -69,14 +69,6 @@ func (k *Keeper) SaveTrustRoot(ctx context.Context, p *core.Project, name, docum
 	return k.store.PutTrustDocument(ctx, p, store.TrustRoot, name, document, revision)
 }
 
-// DeleteTrustRoot removes a trust root of a project, or of the hub if p is nil.
-func (k *Keeper) DeleteTrustRoot(ctx context.Context, p *core.Project, name string, revision int64) error {
-	if p == nil && name == trust.PublicGoodName {
-		return fixed(name)
-	}
-	return k.store.DeleteTrustDocument(ctx, p, store.TrustRoot, name, revision)
-}
-
 // trustRootExists refuses an identity that nobody could vouch for.
 func (k *Keeper) trustRootExists(ctx context.Context, p *core.Project, name string) error {
 	_, err := k.TrustRoot(ctx, nil, name)

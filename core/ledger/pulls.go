@@ -51,6 +51,11 @@ func (p *Pulls) Count(ctx context.Context, repo string, ref registry.Reference, 
 
 // Run writes until ctx ends, and once more then.
 func (p *Pulls) Run(ctx context.Context) {
+	everySecond(ctx, func(ctx context.Context, _ bool) { p.flush(ctx) })
+}
+
+// everySecond calls f until ctx ends, and a last time then.
+func everySecond(ctx context.Context, f func(ctx context.Context, last bool)) {
 	t := time.NewTicker(flushInterval)
 	defer t.Stop()
 	for {
@@ -58,10 +63,10 @@ func (p *Pulls) Run(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			p.flush(last)
+			f(last, true)
 			return
 		case <-t.C:
-			p.flush(ctx)
+			f(ctx, false)
 		}
 	}
 }

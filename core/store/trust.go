@@ -108,6 +108,33 @@ func (s *Store) TrustMaterial(ctx context.Context, p *core.Project) (*TrustMater
 	return m, err
 }
 
+// TrustMention is a document that a name stands in, and of which project it is; "" for the hub's.
+type TrustMention struct {
+	TrustDocument
+	Project string
+}
+
+// maxMentions bounds TrustMentions: whoever looks for users needs one of them.
+const maxMentions = 500
+
+// TrustMentions lists the authorities and policies of a project, or of the hub and all projects if p is nil, that a name
+// stands in or that have it. What the name means there is up to whoever reads the documents.
+func (s *Store) TrustMentions(ctx context.Context, p *core.Project, name string) ([]TrustMention, error) {
+	scope, _ := trustScope(p)
+	var st statement
+	// A document could spell a name with escapes. Then it is not found here, and what depends on it is refused later.
+	st.add(`SELECT kind, scope = '', t.name, document, t.created_at, t.updated_at, t.revision, COALESCE(p.name, '') FROM trust_document t
+		LEFT JOIN project p ON p.id = t.scope WHERE kind IN (?, ?) AND (t.name = ? OR document LIKE ?)`,
+		string(TrustAuthority), string(TrustPolicy), name, "%"+name+"%")
+	st.when(p != nil, ` AND scope = ?`, scope)
+	st.add(` ORDER BY scope, kind, t.name LIMIT ?`, maxMentions)
+	return rows(s.reads(ctx), st.text.String(), st.args, func(row func(...any) error) (m TrustMention, err error) {
+		d, err := scanTrust(func(dest ...any) error { return row(append(dest, &m.Project)...) })
+		m.TrustDocument = *d
+		return m, err
+	})
+}
+
 // PutTrustDocument makes or changes a document of a project, or of the hub if p is nil. revision is that of the document
 // as the caller read it, 0 to make a new one; saving what is there already changes nothing and needs none.
 func (s *Store) PutTrustDocument(ctx context.Context, p *core.Project, kind TrustKind, name, document string, revision int64) (d *TrustDocument, created bool, err error) {
@@ -119,21 +146,26 @@ func (s *Store) PutTrustDocument(ctx context.Context, p *core.Project, kind Trus
 	}
 	scope, project := trustScope(p)
 	err = s.write(ctx, func(tx *db.Tx) error {
+		var found bool
+		look := func() (same bool, err error) {
+			d, found, err = trustOf(tx.Query, scope, kind, name)
+			created = !found
+			return found && d.Document == document && (revision == 0 || revision == AnyRevision || revision == d.Revision), err
+		}
+		// Before anything is counted as a change: what changes nothing lets nothing be verified anew.
+		if same, err := look(); err != nil || same {
+			return err
+		}
 		if err := touchTrust(tx, p); err != nil {
 			return err
 		}
-		var found bool
-		if d, found, err = trustOf(tx.Query, scope, kind, name); err != nil {
+		if same, err := look(); err != nil || same { // somebody else was first
 			return err
-		}
-		if created = !found; found && d.Document == document && (revision == 0 || revision == d.Revision) {
-			return nil
 		}
 		if found {
-			err = checkRevision("the "+string(kind), d.Revision, revision)
-		}
-		if err != nil {
-			return err
+			if err := checkRevision("the "+string(kind), d.Revision, revision); err != nil {
+				return err
+			}
 		}
 		if d, err = writeTrust(tx, scope, kind, name, document); err != nil {
 			return err

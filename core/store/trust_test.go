@@ -94,6 +94,100 @@ func TestTrustRevision(t *testing.T) {
 	})
 }
 
+// Saving what is there already is no change to anybody: nothing is verified anew, and nothing is audited.
+func TestTheSameDocumentAgain(t *testing.T) {
+	eachHub(t, func(h *hub) {
+		team := h.project(h.admin, "team", core.Private)
+		for _, p := range []*core.Project{nil, team} {
+			for _, kind := range []store.TrustKind{store.TrustAuthority, store.TrustRoot, store.TrustPolicy} {
+				first, _, err := h.PutTrustDocument(h.admin, p, kind, "one", "text", 0)
+				h.ok(err)
+				was, err := h.TrustMaterial(h.admin, team)
+				h.ok(err)
+				audited := len(h.actions(0))
+				changed := make(chan []db.Change, 10)
+				h.db.Subscribe(func(c []db.Change) { changed <- c })
+				for _, revision := range []int64{0, first.Revision, store.AnyRevision} {
+					d, created, err := h.PutTrustDocument(h.admin, p, kind, "one", "text", revision)
+					if err != nil || created || d.Revision != first.Revision || !d.UpdatedAt.Equal(first.UpdatedAt) {
+						t.Errorf("%s with revision %d: %+v %v %v", kind, revision, d, created, err)
+					}
+				}
+				_, _, err = h.PutTrustDocument(h.admin, p, kind, "one", "text", first.Revision+1)
+				h.refused(err, core.CodeStale)
+				now, err := h.TrustMaterial(h.admin, team)
+				h.ok(err)
+				if now.Revision != was.Revision || len(h.actions(0)) != audited {
+					t.Errorf("%s: revision %d became %d, %d rows became %d", kind, was.Revision, now.Revision, audited, len(h.actions(0)))
+				}
+				for len(changed) > 0 {
+					if c := <-changed; len(c) > 0 {
+						t.Errorf("%s: others were told of %+v", kind, c)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestTrustMentions(t *testing.T) {
+	eachHub(t, func(h *hub) {
+		team, other := h.project(h.admin, "team", core.Private), h.project(h.admin, "other", core.Private)
+		put := func(p *core.Project, kind store.TrustKind, name, document string) {
+			_, _, err := h.PutTrustDocument(h.admin, p, kind, name, document, 0)
+			h.ok(err)
+		}
+		put(nil, store.TrustPolicy, "hub", "means release")
+		put(team, store.TrustPolicy, "a", "means release")
+		put(team, store.TrustPolicy, "b", "means nobody")
+		put(other, store.TrustAuthority, "release", "a key")
+		put(other, store.TrustRoot, "root", "names release, and is no user")
+		for p, want := range map[*core.Project]string{nil: "hub, team/a, other/release", team: "team/a", other: "other/release"} {
+			found, err := h.TrustMentions(h.admin, p, "release")
+			h.ok(err)
+			var got []string
+			for _, m := range found {
+				got = append(got, strings.TrimPrefix(m.Project+"/"+m.Name, "/"))
+			}
+			if len(got) == 3 {
+				slices.Sort(got[1:]) // projects are in the order of their ids
+				got[1], got[2] = got[2], got[1]
+			}
+			if strings.Join(got, ", ") != want {
+				t.Errorf("%v, want %s", got, want)
+			}
+		}
+	})
+}
+
+func TestTrustMentionsAreBounded(t *testing.T) {
+	eachHub(t, func(h *hub) {
+		n := 0
+		put := func(p *core.Project, kind store.TrustKind, count int) {
+			for range count {
+				n++
+				_, _, err := h.PutTrustDocument(h.admin, p, kind, fmt.Sprintf("n%03d", n), "means release", 0)
+				h.ok(err)
+			}
+		}
+		found := func(want int) {
+			t.Helper()
+			all, err := h.TrustMentions(h.admin, nil, "release")
+			h.ok(err)
+			if len(all) != want {
+				t.Errorf("%d of %d found, want %d", len(all), n, want)
+			}
+		}
+		team, other := h.project(h.admin, "team", core.Private), h.project(h.admin, "other", core.Private)
+		put(team, store.TrustPolicy, 200)
+		put(team, store.TrustAuthority, 200)
+		put(other, store.TrustPolicy, 100)
+		found(500)
+		put(other, store.TrustPolicy, 1)
+		found(500)
+	})
+}
+
 func TestTrustLimits(t *testing.T) {
 	eachHub(t, func(h *hub) {
 		team := h.project(h.admin, "team", core.Private)

@@ -6,13 +6,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
-	"fmt"
 	"strings"
 	"time"
 
@@ -21,11 +16,6 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature/options"
 
 	"github.com/hallmarkhub/hallmark/core"
-)
-
-const (
-	minRSA = 2048 // bits; NIST SP 800-131A
-	maxRSA = 8192 // beyond it a check costs more than it proves
 )
 
 // Key is a public key that signatures can be checked with. It does not change and may be used concurrently.
@@ -43,20 +33,18 @@ type variant struct {
 	material root.TrustedMaterial
 }
 
-// ParseKey reads one public key in PEM: ECDSA on P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519. Errors are
-// *core.Error with CodeInvalid and say what was given instead.
+// ParseKey reads one public key in PEM, as core.ParsePublicKey does.
 func ParseKey(text []byte) (*Key, error) {
-	public, err := parsePublicKey(text)
+	public, err := core.ParsePublicKey(text)
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKIXPublicKey(public)
+	sum, err := hex.DecodeString(strings.TrimPrefix(public.Fingerprint, "sha256:"))
 	if err != nil {
-		return nil, invalidKey("The key cannot be encoded: %s.", plain(err))
+		return nil, err
 	}
-	sum := sha256.Sum256(der)
-	k := &Key{Fingerprint: "sha256:" + hex.EncodeToString(sum[:]), hint: base64.StdEncoding.EncodeToString(sum[:])}
-	if err := k.load(public); err != nil {
+	k := &Key{Fingerprint: public.Fingerprint, Algorithm: public.Algorithm, hint: base64.StdEncoding.EncodeToString(sum)}
+	if err := k.load(public.Key); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -71,44 +59,7 @@ func Fingerprint(text []byte) (string, error) {
 	return k.Fingerprint, nil
 }
 
-func invalidKey(format string, args ...any) error {
-	return core.Errorf(core.CodeInvalid, format, args...)
-}
-
-func parsePublicKey(text []byte) (crypto.PublicKey, error) {
-	block, rest := pem.Decode(text)
-	if block == nil {
-		return nil, invalidKey("This is no PEM text. A public key begins with \"-----BEGIN PUBLIC KEY-----\"; cosign writes it to cosign.pub.")
-	}
-	if next, _ := pem.Decode(rest); next != nil {
-		return nil, invalidKey("There is more than one block in this PEM text. Register each key by itself.")
-	}
-	if len(bytes.TrimSpace(rest)) > 0 {
-		return nil, invalidKey("More text follows the key. Give the PEM block alone.")
-	}
-	switch {
-	case strings.Contains(block.Type, "PRIVATE KEY"):
-		return nil, invalidKey("This is a PRIVATE key, which nobody else may see. Register the public key (cosign.pub); " +
-			"and as this one has been sent over the network, consider making a new pair.")
-	case block.Type == "CERTIFICATE":
-		return nil, invalidKey("This is a certificate. Register the public key in it (openssl x509 -pubkey -noout), or its " +
-			"authority as part of a trust root.")
-	case block.Type == "PUBLIC KEY":
-		return orInvalid(x509.ParsePKIXPublicKey(block.Bytes))
-	case block.Type == "RSA PUBLIC KEY":
-		return orInvalid(x509.ParsePKCS1PublicKey(block.Bytes))
-	}
-	return nil, invalidKey("A PEM block of type %s is no public key that can be used here. It must be \"PUBLIC KEY\".", quoted(block.Type))
-}
-
-func orInvalid[K any](k K, err error) (crypto.PublicKey, error) {
-	if err != nil {
-		return nil, invalidKey("The public key is damaged, or of a type that is not known here: %s.", plain(err))
-	}
-	return k, nil
-}
-
-// load decides what the key is and which variants are tried, the likeliest first.
+// load decides which variants are tried, the likeliest first.
 func (k *Key) load(public crypto.PublicKey) error {
 	var loads [][]signature.LoadOption
 	hash := func(h crypto.Hash) { loads = append(loads, []signature.LoadOption{options.WithHash(h)}) }
@@ -116,34 +67,22 @@ func (k *Key) load(public crypto.PublicKey) error {
 	case *ecdsa.PublicKey:
 		// cosign signs with SHA-256 whatever the curve; the algorithm registry of Sigstore pairs the hash with the curve.
 		switch p.Curve {
-		case elliptic.P256():
 		case elliptic.P384():
 			hash(crypto.SHA384)
 		case elliptic.P521():
 			hash(crypto.SHA512)
-		default:
-			return invalidKey("ECDSA keys on the curve %s are not accepted. Use P-256, P-384 or P-521.", p.Curve.Params().Name)
 		}
-		k.Algorithm = "ECDSA " + p.Curve.Params().Name
-		hash(crypto.SHA256)
-	case *rsa.PublicKey:
-		bits := p.N.BitLen()
-		if bits < minRSA || bits > maxRSA {
-			return invalidKey("This RSA key has %d bits. Use one of %d to %d.", bits, minRSA, maxRSA)
-		}
-		k.Algorithm = fmt.Sprintf("RSA %d", bits)
 		hash(crypto.SHA256)
 	case ed25519.PublicKey:
-		k.Algorithm = "Ed25519"
 		// cosign signs prehashed (RFC 8032, Ed25519ph) with such a key, other tools do not.
 		loads = append(loads, nil, []signature.LoadOption{options.WithED25519ph()})
 	default:
-		return invalidKey("Keys of this type are not accepted. Use ECDSA (P-256, P-384, P-521), RSA or Ed25519.")
+		hash(crypto.SHA256)
 	}
 	for _, opts := range loads {
 		v, err := signature.LoadVerifierWithOpts(public, opts...)
 		if err != nil {
-			return invalidKey("The key cannot be used: %s.", plain(err))
+			return core.Errorf(core.CodeInvalid, "The key cannot be used: %s.", plain(err))
 		}
 		k.variants = append(k.variants, newVariant(v))
 	}

@@ -92,7 +92,7 @@ func problem(known string, err error) string {
 	case err != nil:
 		return plain(err)
 	}
-	return "nobody is known to have signed it"
+	return core.ProblemUnverifiable
 }
 
 // signers fails closed: an error or panic leaves no signer.
@@ -104,7 +104,7 @@ func (v *Verifier) signers(it *Item) (signers []core.Signer, err error) {
 	}()
 	switch {
 	case it.problem != "" || it.entity == nil:
-		return nil, errors.New("it cannot be verified")
+		return nil, errors.New(core.ProblemUnverifiable)
 	case it.entity.certified:
 		return v.identities(it)
 	}
@@ -164,13 +164,13 @@ func (v *Verifier) find(it *Item) (*Key, variant, error) {
 			}
 		}
 	}
-	return nil, variant{}, fmt.Errorf("none of the %d keys that are registered here has signed it", len(v.keys))
+	return nil, variant{}, fmt.Errorf(core.ProblemNotByKeys, len(v.keys))
 }
 
 // identities returns whom the certificate was issued to, once for each trust root by which it verifies.
 func (v *Verifier) identities(it *Item) ([]core.Signer, error) {
 	if len(v.roots) == 0 {
-		return nil, errors.New("it is signed with a certificate, and no trust root is registered here")
+		return nil, errors.New(core.ProblemNoTrustRoot)
 	}
 	var signers []core.Signer
 	var broken error
@@ -191,7 +191,7 @@ func (v *Verifier) identity(it *Item, r namedRoot) (core.Signer, error) {
 		return core.Signer{}, err
 	}
 	if len(f.times) == 0 {
-		return core.Signer{}, errors.New("none of its logs and timestamp authorities vouches for the time of the signature")
+		return core.Signer{}, errors.New(core.ProblemNoTime)
 	}
 	f.certified = true
 	sct := len(r.CertLogs) > 0

@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -31,7 +33,8 @@ spec:
 `
 
 // TestGate is what a new hub does as it comes: what nobody vouches for is not pulled, by whatever client, in whatever way
-// it is signed. On Postgres there are two processes: one is pushed to and told what changes, from the other one is pulled.
+// it is signed. On Postgres there are two processes: one is pushed to and told what changes, from the other one is pulled,
+// which hands out signed addresses of the object store.
 func TestGate(t *testing.T) {
 	if !slices.Contains(chosenClients(t), "gate") {
 		t.Skip("E2E_CLIENTS names other tests")
@@ -309,6 +312,10 @@ func testGateProcesses(t *testing.T, guest *person) {
 	g.cosign("sign", "ours", g.repo("app")+"@"+img.index)
 	g.soon("signed", other, path, http.StatusOK)
 	g.soon("signed", g.s, path, http.StatusOK)
+	g.opened("signed", g.ref("app", "v1"), guest.light(t))
+	if asked := g.read(filepath.Join(g.s.logs, "versitygw.log")); !bytes.Contains(asked, []byte("X-Amz-Expires=60&")) {
+		t.Error("who pulls from the other process was not sent to the object store")
+	}
 
 	signature := g.referrers("app", img.index)
 	if len(signature) != 1 {

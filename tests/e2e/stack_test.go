@@ -9,9 +9,11 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -59,11 +61,26 @@ func startStack(t *testing.T, name string, settings ...string) *stack {
 	return s
 }
 
-// beside starts one more process of the hub; they share database and blobs.
+// beside starts one more process of the hub; they share database and blobs. This one sends who pulls to the object store,
+// which has another name there, as it has for those outside of a cluster.
 func (s *stack) beside(t *testing.T) *stack {
 	t.Helper()
 	other := *s
-	other.addr = freeAddr(t)
+	other.addr, other.settings = freeAddr(t), nil
+	for _, setting := range s.settings {
+		if blobs, ok := strings.CutPrefix(setting, "HALLMARK_BLOBS="); ok {
+			u, err := url.Parse(blobs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := u.Query()
+			q.Set("redirect", "true")
+			q.Set("redirectendpoint", strings.Replace(q.Get("endpoint"), "127.0.0.1", "localhost", 1))
+			u.RawQuery = q.Encode()
+			setting = "HALLMARK_BLOBS=" + u.String()
+		}
+		other.settings = append(other.settings, setting)
+	}
 	other.serve(t, "hallmark-beside")
 	return &other
 }

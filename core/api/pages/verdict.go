@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hallmarkhub/hallmark/core/gate"
@@ -42,14 +43,15 @@ type verdictPage struct {
 
 type verdictPolicy struct {
 	gate.PolicyExplanation
-	State, Mode string
-	Reasons     []verdictReason
+	State, Mode, Wants string
+	Reasons, Commands  []string
+	Found              []verdictFinding
 }
 
-type verdictReason struct {
-	Text     string
-	Original string // in English, where Text is a translation of its code
-	Commands []string
+// verdictFinding is a piece of evidence in the words of the page. Detail is what a verifier said, in English.
+type verdictFinding struct {
+	Kind, PredicateType, Signer, Text, Detail string
+	Counts                                    bool
 }
 
 // VerdictLine is one verdict of several about the same digest.
@@ -62,8 +64,8 @@ type VerdictLine struct {
 func (v *Verdicts) One(w http.ResponseWriter, r *http.Request, base string, x *gate.Explanation) {
 	p := v.page(r, base)
 	p.One = x
-	for _, said := range x.Policies {
-		p.Policies = append(p.Policies, p.T.policy(said))
+	for i := range x.Policies {
+		p.Policies = append(p.Policies, p.T.policy(&x.Policies[i]))
 	}
 	v.answer(w, http.StatusOK, p)
 }
@@ -101,21 +103,26 @@ func (v *Verdicts) answer(w http.ResponseWriter, status int, p *verdictPage) {
 }
 
 // policy says in the words of the page what one policy says.
-func (t *verdictText) policy(x gate.PolicyExplanation) verdictPolicy {
-	p := verdictPolicy{PolicyExplanation: x, State: t.Outcomes[x.Outcome.String()], Mode: t.Modes[string(x.Mode)]}
-	seen := map[string]bool{}
-	for _, r := range x.Reasons {
-		reason := verdictReason{Text: r.Text}
-		if translated := t.Codes[r.Code]; translated != "" {
-			reason.Text, reason.Original = translated, r.Text
+func (t *verdictText) policy(x *gate.PolicyExplanation) verdictPolicy {
+	p := verdictPolicy{PolicyExplanation: *x, State: t.Outcomes[x.Outcome.String()], Mode: t.Modes[string(x.Mode)], Wants: x.WantsIn(t.language)}
+	for i := range x.Reasons {
+		if text := x.Reasons[i].In(t.language); !slices.Contains(p.Reasons, text) {
+			p.Reasons = append(p.Reasons, text)
 		}
-		for _, c := range commands(r.Fix) {
-			if !seen[c] {
-				seen[c] = true
-				reason.Commands = append(reason.Commands, c)
+		for _, c := range commands(x.Reasons[i].Fix) {
+			if !slices.Contains(p.Commands, c) {
+				p.Commands = append(p.Commands, c)
 			}
 		}
-		p.Reasons = append(p.Reasons, reason)
+	}
+	for i := range x.Found {
+		f := &x.Found[i]
+		said := verdictFinding{Kind: t.Kinds[string(f.Kind)], PredicateType: f.PredicateType, Signer: f.SignerIn(t.language), Counts: f.Counts}
+		if said.Kind == "" {
+			said.Kind = string(f.Kind)
+		}
+		said.Text, said.Detail = f.In(t.language)
+		p.Found = append(p.Found, said)
 	}
 	return p
 }

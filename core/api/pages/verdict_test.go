@@ -3,11 +3,15 @@ package pages
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
+	"html/template"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/gate"
@@ -48,18 +52,10 @@ func TestVerdictEscapes(t *testing.T) {
 	}
 }
 
-// What the gate can say has words in both languages.
+// What the page says beside the gate's sentences has words in both languages.
 func TestVerdictLanguages(t *testing.T) {
-	codes := []gate.Code{gate.NoKey, gate.NoSignature, gate.MissingAttestation, gate.NoValidSignature, gate.UntrustedIdentity, gate.Revoked,
-		gate.TlogMissing, gate.Expired, gate.PredicateRejected, gate.EvidencePending, gate.VerifierError}
-	outcomes := []gate.Outcome{gate.OutcomeDenied, gate.OutcomeAllowed, gate.OutcomeExempt, gate.OutcomeWarned, gate.OutcomeAudited}
-	for _, c := range codes {
-		if verdictChinese().Codes[c] == "" {
-			t.Errorf("%s has no words in Chinese", c)
-		}
-	}
 	for _, text := range []*verdictText{verdictEnglish(), verdictChinese()} {
-		for _, o := range outcomes {
+		for _, o := range []gate.Outcome{gate.OutcomeDenied, gate.OutcomeAllowed, gate.OutcomeExempt, gate.OutcomeWarned, gate.OutcomeAudited} {
 			if text.Outcomes[o.String()] == "" {
 				t.Errorf("%s has no words", o)
 			}
@@ -69,14 +65,90 @@ func TestVerdictLanguages(t *testing.T) {
 				t.Errorf("%s has no words", m)
 			}
 		}
+		for _, k := range []core.EvidenceKind{core.EvidenceSignature, core.EvidenceAttestation, core.EvidenceUnreadable} {
+			if text.Kinds[string(k)] == "" {
+				t.Errorf("%s has no words", k)
+			}
+		}
 	}
-	x := &gate.Explanation{Policies: []gate.PolicyExplanation{{Name: "p", Reasons: []gate.Reason{{Code: gate.Revoked, Text: "its signer is revoked"}}}}}
-	if page := show(t, x, "zh-CN"); !strings.Contains(page, "签名者已被吊销") || !strings.Contains(page, `lang="en">(its signer is revoked)`) {
-		t.Errorf("%s", page)
+}
+
+// digest is one of nothing.
+func digest(letter string) string { return "sha256:" + strings.Repeat(letter, 64) }
+
+// explained is a refusal with about everything that can be said of one.
+func explained(t *testing.T) *gate.Explanation {
+	t.Helper()
+	const text = `{apiVersion: hallmark/v1alpha1, kind: PullPolicy, metadata: {name: strict}, spec: {authorities: [{name: release, key: {ref: release}}, {name: gone, key: {ref: gone}},
+		{name: ci, keyless: {trustRoot: house, identities: [{issuer: "https://login.example", subject: ci@example.org}]}}],
+		signature: {require: {allOf: [release]}}, attestations: [{name: sbom, predicateTypes: [spdx], require: {anyOf: {of: [release, gone]}}}, {name: vex, predicateTypes: [openvex], require: {allOf: [gone]}},
+		{name: provenance, predicateTypes: ["https://slsa.dev/provenance/v1"], require: {allOf: [ci]}}]}}`
+	policy, err := gate.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if page := show(t, x, "en"); !strings.Contains(page, "<li>its signer is revoked</li>") {
-		t.Errorf("%s", page)
+	now := time.Now()
+	evidence := func(letter, problem string, signer *core.Signer) core.Evidence {
+		return core.Evidence{Subject: digest("a"), Carrier: digest(letter), Content: digest(letter), Payload: digest(letter), Size: 9, Arrived: now,
+			Format: core.FormatBundle, Kind: core.EvidenceSignature, PredicateType: core.PredicateSignature, Signer: signer, Problem: problem}
 	}
+	junk := evidence("f", "it is not strict JSON (at byte 7)", nil)
+	junk.Kind, junk.PredicateType = core.EvidenceUnreadable, ""
+	x := gate.Explain(gate.Input{Repository: "team/app", Digest: digest("a"), Type: "image", Host: "hub.test", Pending: true,
+		Policies:   gate.NewSet(1, gate.Baseline(core.BaselineEnforce), policy),
+		Registered: gate.NewRegistered(1, []gate.Key{{Name: "release", Fingerprint: digest("1"), Scope: gate.ScopeHub}, {Name: "old", Fingerprint: digest("2"), Scope: gate.ScopeHub, RevokedAt: now}}, nil, nil),
+		Evidence: []core.Evidence{evidence("b", "", &core.Signer{Key: digest("3")}), evidence("c", "", &core.Signer{Key: digest("2")}),
+			evidence("d", fmt.Sprintf(core.ProblemNotByKeys, 2), nil), evidence("e", core.ProblemNoTrustRoot, nil), junk}}, now, "")
+	return &x
+}
+
+// No sentence of the gate is English on the Chinese page, and none is missing on the English one. What a verifier said of
+// bytes that it could not read is marked as English.
+func TestVerdictInChinese(t *testing.T) {
+	x := explained(t)
+	english, chinese := show(t, x, "en"), show(t, x, "zh-CN")
+	sentences := 0
+	look := func(text string) {
+		text = template.HTMLEscapeString(text)
+		if sentences++; text == "" || !strings.Contains(english, text) {
+			t.Errorf("%q is not on the English page", text)
+		}
+		if strings.Contains(chinese, text) {
+			t.Errorf("%q is on the Chinese page", text)
+		}
+	}
+	for i := range x.Policies {
+		p := &x.Policies[i]
+		look(p.Wants)
+		for _, r := range p.Reasons {
+			look(r.Text)
+		}
+		for _, f := range p.Found {
+			if _, detail := f.In(gate.Chinese); detail != "" {
+				if !strings.Contains(chinese, `<span class="soft" lang="en">`+template.HTMLEscapeString(detail)+`</span>`) {
+					t.Errorf("%q is not marked as English", detail)
+				}
+			} else if !f.Counts {
+				look(f.Text)
+			}
+			if f.Signer != "" {
+				look(f.Signer)
+			}
+		}
+	}
+	if sentences < 15 {
+		t.Errorf("only %d sentences were looked at", sentences)
+	}
+	// What is left in Latin letters are names, commands and that.
+	for _, bad := range []string{" the ", " is ", " by ", " not ", " no ", ">signature<", ">attestation<", "registered"} {
+		if at := strings.Index(withoutCommands(chinese), bad); at >= 0 {
+			t.Errorf("%q: ..%s..", bad, withoutCommands(chinese)[max(0, at-60):at+60])
+		}
+	}
+}
+
+func withoutCommands(page string) string {
+	return regexp.MustCompile(`(?s)<style.*?</style>|<pre.*?</pre>|<span class="soft" lang="en">.*?</span>`).ReplaceAllString(page, "")
 }
 
 func TestVerdictCommands(t *testing.T) {

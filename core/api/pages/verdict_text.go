@@ -5,10 +5,9 @@ import "github.com/hallmarkhub/hallmark/core/gate"
 // verdictText is what the pages of verdicts say in one language.
 type verdictText struct {
 	Title, Allowed, AllowedLead, Refused, RefusedLead, Policy, Unnamed, OfHub, OfProject, OfBaseline, Wants, Missing, Found, Kind, Signer, Counts, Nobody,
-	Yes, No, Omitted, NoPolicy, After, Several, MoreOfThem, None, NoneLead string
-	Outcomes, Modes map[string]string
-	// Codes are said instead of a reason's own text, which is in English. nil: that is said.
-	Codes map[gate.Code]string
+	Yes, No, Omitted, NoPolicy, Do, After, Several, MoreOfThem, None, NoneLead string
+	Outcomes, Modes, Kinds map[string]string
+	language               gate.Language // of what the gate says
 }
 
 func verdictEnglish() *verdictText {
@@ -19,12 +18,15 @@ func verdictEnglish() *verdictText {
 		OfBaseline: "in force in every project unless it is lowered there", Wants: "It wants:", Missing: "What is missing",
 		Found: "What was found", Kind: "What", Signer: "Signed by", Counts: "Counts", Nobody: "nobody who is known", Yes: "yes", No: "no",
 		Omitted: "Further ones:", NoPolicy: "No policy has anything to say about it.",
+		Do:      "To put it right",
 		After:   "What is signed or attested counts at once: pull again.",
 		Several: "This digest lies in several repositories", MoreOfThem: "There are further ones.",
 		None:     "There is nothing here that you may see",
 		NoneLead: "It does not exist, or lies in a project that you cannot pull from like this. Whoever may pull finds the verdict with:",
 		Outcomes: map[string]string{"denied": "refuses", "allowed": "satisfied", "exempt": "not asked", "warned": "would refuse, and warns", "audited": "would refuse, and notes it"},
 		Modes:    map[string]string{"enforce": "enforced", "warn": "warns only", "audit": "notes only", "off": "off"},
+		Kinds:    map[string]string{"signature": "signature", "attestation": "attestation", "unreadable": "unreadable"},
+		language: gate.English,
 	}
 }
 
@@ -35,24 +37,14 @@ func verdictChinese() *verdictText {
 		Policy: "策略", Unnamed: "（未命名）", OfHub: "全站策略", OfProject: "项目策略：", OfBaseline: "默认策略，除非项目自行放宽", Wants: "要求：", Missing: "缺少什么",
 		Found: "已找到的签名与证明", Kind: "类型", Signer: "签名者", Counts: "是否有效", Nobody: "未知签名者", Yes: "有效", No: "无效",
 		Omitted: "未列出的条数：", NoPolicy: "没有策略适用于该镜像。",
+		Do:      "如何处理",
 		After:   "签名或证明推送后立即生效，之后重新拉取即可。",
 		Several: "多个仓库包含此摘要", MoreOfThem: "还有更多仓库未列出。",
 		None:     "这里没有您可以查看的内容",
 		NoneLead: "它不存在，或位于您目前无权拉取的项目中。有拉取权限的人可以用以下命令查看判定结果：",
 		Outcomes: map[string]string{"denied": "拒绝", "allowed": "满足", "exempt": "豁免", "warned": "不满足，仅警告", "audited": "不满足，仅记录"},
 		Modes:    map[string]string{"enforce": "强制执行", "warn": "仅警告", "audit": "仅记录", "off": "已关闭"},
-		Codes: map[gate.Code]string{
-			gate.NoKey:              "尚未登记任何可信的密钥或身份",
-			gate.NoSignature:        "没有签名",
-			gate.MissingAttestation: "缺少所要求的证明",
-			gate.NoValidSignature:   "没有有效的签名",
-			gate.UntrustedIdentity:  "签名有效，但签名者不在策略要求之列",
-			gate.Revoked:            "签名者已被吊销",
-			gate.TlogMissing:        "缺少所要求的透明日志、证书时间戳或可验证的时间",
-			gate.Expired:            "签名过旧，或签名时密钥不在有效期内",
-			gate.PredicateRejected:  "已签名的内容不符合策略要求",
-			gate.EvidencePending:    "刚推送的内容仍在验证，请稍后再试",
-			gate.VerifierError:      "无法完成检查，请稍后再试或联系管理员",
-		},
+		Kinds:    map[string]string{"signature": "签名", "attestation": "证明", "unreadable": "无法读取"},
+		language: gate.Chinese,
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/hallmarkhub/hallmark/core"
 )
 
 // Set is the policies in force for one project, at one revision: the hub's and its own. All that match must be satisfied.
@@ -55,6 +58,42 @@ func (s *Set) Needs(repository string) Needs {
 		}
 	}
 	return n
+}
+
+// ExemptDigests are those that some policy lets pass at a time without asking further.
+func (s *Set) ExemptDigests(now time.Time) []string {
+	var all []string
+	for _, p := range s.policies {
+		for i := range p.digests {
+			if now.Before(p.digests[i].expires) {
+				all = append(all, p.digests[i].digest)
+			}
+		}
+	}
+	return all
+}
+
+// Knows reports whether anything that a signer says could count: a key, because only those are verified that somebody has
+// registered or named in a policy, or an identity that is covered by such a one.
+func (s *Set) Knows(r *Registered, who *core.Signer) bool {
+	if who.Key != "" {
+		return true
+	}
+	for i := range r.identities {
+		if r.identities[i].covers(who) {
+			return true
+		}
+	}
+	for _, p := range s.policies {
+		for a := range p.authorities {
+			for i := range p.authorities[a].identities {
+				if p.authorities[a].identities[i].covers(who) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // concerns reports whether p speaks of a repository. One that was never made speaks of all.

@@ -10,7 +10,7 @@ import (
 	"github.com/hallmarkhub/hallmark/registry"
 )
 
-// maxUsers is how many manifests, the newest ones, are asked whether they let a blob be read.
+// maxUsers is how many manifests are asked at a time whether they let a blob be read.
 const maxUsers = 32
 
 // emptyJSON is the blob "{}", which stands where something has no config (OCI image specification, "Guidance for an Empty
@@ -33,53 +33,25 @@ func (k *Keeper) blob(ctx context.Context, now *material, repo string, d digest.
 }
 
 func (k *Keeper) decideBlob(ctx context.Context, now *material, repo string, d digest.Digest) (*verdict, error) {
-	if v, err := k.askHint(ctx, now, repo, d); v != nil || err != nil {
-		return v, err
-	}
-	in := gate.Input{Repository: repo, Digest: string(d), Host: k.opt.Host, Policies: now.policies, Registered: now.registered}
-	users, err := k.store.Users(ctx, repo, string(d), maxUsers)
-	if err != nil {
-		return nil, err
-	}
-	var refused *verdict
-	// Of a blob with more users than are looked at, nobody knows that none of them is something else.
-	content := len(users) > 0 && len(users) < maxUsers
-	for _, u := range users {
-		m, err := k.next.Manifest(ctx, repo, registry.Reference{Digest: digest.Digest(u)}, false)
-		if registry.CodeOf(err) == registry.CodeManifestUnknown {
-			continue
+	s := search{Keeper: k, material: now, repository: repo, blob: d}
+	content := d == emptyJSON
+	if !content {
+		v, err := s.run(ctx)
+		if v != nil || err != nil {
+			return v, err
 		}
-		if err != nil {
-			return nil, err
-		}
-		v, err := k.manifest(ctx, question{material: now, repository: repo, manifest: m})
-		if err != nil {
-			return nil, err
-		}
-		if v.trust {
-			continue
-		}
-		content = false
-		if v.Allowed() {
-			k.hints.Set(hint{repo, d}, m.Digest)
-			return v, nil
-		}
-		if refused == nil {
-			refused = v
-		}
-	}
-	if d == emptyJSON {
-		content = true
+		content = s.content
 	}
 	if content {
+		var err error
 		if content, err = k.trustContent(ctx, repo, d); err != nil {
 			return nil, err
 		}
 	}
-	if refused != nil && !content {
-		return refused, nil
+	if s.refused != nil && !content {
+		return s.refused, nil
 	}
-	in.TrustArtifact = content
+	in := gate.Input{Repository: repo, Digest: string(d), Host: k.opt.Host, Policies: now.policies, Registered: now.registered, TrustArtifact: content}
 	return &verdict{Decision: gate.Decide(in, k.store.Now()), material: now, trust: content}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -20,6 +21,9 @@ const (
 	inlinePatience = 5 * time.Second
 	// maxContent is the largest blob that can be the content of a trust artifact, in bytes.
 	maxContent = 16 << 20
+	// maxReading is how many bytes of contents are read and verified at a time. While that is done they take some ten times
+	// as much memory; who comes later waits, and what is not read in time is read by the job.
+	maxReading = 2 * maxContent
 )
 
 // ReadEvidence reads and verifies what a manifest of a repository says, and stores it. That there is no such manifest any
@@ -39,11 +43,20 @@ func (k *Keeper) readEvidence(ctx context.Context, repository string, carrier di
 			err = fmt.Errorf("reading the evidence in %s@%s broke: %v", repository, carrier, p)
 		}
 	}()
-	items, err := k.items(ctx, repository, carrier, parsed)
+	now, err := k.material(ctx, projectOf(repository))
 	if err != nil {
 		return err
 	}
-	now, err := k.material(ctx, projectOf(repository))
+	var size int64
+	for _, l := range parsed.Layers {
+		size += min(max(l.Size, 0), maxContent)
+	}
+	size = min(size, maxReading)
+	if err := k.reading.Acquire(ctx, size); err != nil {
+		return err
+	}
+	defer k.reading.Release(size)
+	items, err := k.items(ctx, repository, carrier, parsed)
 	if err != nil {
 		return err
 	}
@@ -51,7 +64,8 @@ func (k *Keeper) readEvidence(ctx context.Context, repository string, carrier di
 	if err != nil {
 		return err
 	}
-	return k.store.SaveEvidence(ctx, repository, string(carrier), found, now.revision)
+	known := func(s *core.Signer) bool { return now.policies.Knows(now.registered, s) }
+	return k.store.SaveEvidence(ctx, repository, string(carrier), found, known, now.revision)
 }
 
 // carrier is a manifest that may bring evidence; nil if it is gone.
@@ -126,40 +140,62 @@ func (k *Keeper) trustContent(ctx context.Context, repository string, d digest.D
 }
 
 // evidence is what is known about a digest. What could not be verified when it arrived is tried again with the keys and
-// trust roots of now, once for all who ask at the same moment.
-func (k *Keeper) evidence(ctx context.Context, repository string, d digest.Digest, now *material) (*store.Found, error) {
-	found, err := k.known(ctx, repository, d, now)
+// trust roots of now, once for all who ask at the same moment. found is what was read already, or nil.
+func (k *Keeper) evidence(ctx context.Context, repository string, d digest.Digest, now *material, found *store.Found) (_ *store.Found, err error) {
+	if found == nil {
+		if found, err = k.store.Evidence(ctx, repository, string(d)); err != nil {
+			return nil, err
+		}
+	}
+	found, err = k.known(ctx, repository, d, now, found)
 	if err == nil && now.draft {
 		err = k.verifyAnew(ctx, repository, d, now, found)
 	}
 	return found, err
 }
 
-func (k *Keeper) known(ctx context.Context, repository string, d digest.Digest, now *material) (*store.Found, error) {
-	found, err := k.store.Evidence(ctx, repository, string(d))
-	if err != nil {
-		return nil, err
-	}
+func (k *Keeper) known(ctx context.Context, repository string, d digest.Digest, now *material, found *store.Found) (*store.Found, error) {
 	old := outdated(found, now.revision)
 	if len(old) == 0 {
 		return found, nil
 	}
-	_, err, _ = k.rereading.Do(repository+"@"+string(d), func() (any, error) {
+	_, err, _ := k.rereading.Do(repository+"@"+string(d), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), inlinePatience)
 		defer cancel()
-		for carrier := range old {
-			if err := k.ReadEvidence(ctx, repository, digest.Digest(carrier)); err != nil {
-				return nil, err
-			}
-		}
-		return nil, nil
+		return nil, k.reread(ctx, repository, d, now, old)
 	})
-	if err != nil {
-		k.opt.Log.WarnContext(ctx, "evidence could not be verified again", "repository", repository, "digest", d, "error", err)
-		found.Pending = true
-		return found, nil
+	again, rerr := k.store.Evidence(ctx, repository, string(d))
+	if rerr != nil {
+		return nil, rerr
 	}
-	return k.store.Evidence(ctx, repository, string(d))
+	if err != nil {
+		k.opt.Log.WarnContext(ctx, "not all evidence could be verified again", "repository", repository, "digest", d, "error", err)
+		again.Pending = true
+	}
+	return again, nil
+}
+
+// reread verifies again what is outdated, and what that makes visible, so that no number of what came later hides a
+// signature that was made before its key was registered. What is done when the patience ends stays done.
+func (k *Keeper) reread(ctx context.Context, repository string, d digest.Digest, now *material, old map[string]bool) error {
+	for done := map[string]bool{}; len(old) > 0; {
+		for carrier := range old {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := k.ReadEvidence(ctx, repository, digest.Digest(carrier)); err != nil {
+				return err
+			}
+			done[carrier] = true
+		}
+		found, err := k.store.Evidence(ctx, repository, string(d))
+		if err != nil {
+			return err
+		}
+		old = outdated(found, now.revision)
+		maps.DeleteFunc(old, func(carrier string, _ bool) bool { return done[carrier] })
+	}
+	return nil
 }
 
 // outdated names the manifests whose evidence would be another one with the documents of now. That a key has signed stays
@@ -172,6 +208,11 @@ func outdated(found *store.Found, revision int64) map[string]bool {
 			if e.Trust < revision && e.Kind != core.EvidenceUnreadable && (e.Signer == nil || e.Signer.TrustRoot != "" || e.Signer.Key == "") {
 				old[e.Carrier] = true
 			}
+		}
+	}
+	for carrier, trust := range found.Unverified {
+		if trust < revision {
+			old[carrier] = true
 		}
 	}
 	look(found.Own)

@@ -22,6 +22,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/trust/signertest"
 	"github.com/hallmarkhub/hallmark/migrations"
 	"github.com/hallmarkhub/hallmark/registry"
+	"github.com/hallmarkhub/hallmark/registry/blob"
 	"github.com/hallmarkhub/hallmark/registry/blob/memory"
 	"github.com/hallmarkhub/hallmark/registry/local"
 )
@@ -36,7 +37,9 @@ const (
 type hub struct {
 	*testing.T
 	db     *db.DB
+	blobs  blob.Store
 	store  *store.Store
+	dir    *store.Directory
 	keeper *gatekeeper.Keeper
 	reg    registry.Registry
 	below  *failing
@@ -54,22 +57,29 @@ func eachHub(t *testing.T, f func(h *hub)) {
 
 func newHub(t *testing.T, d *db.DB) *hub {
 	ctx := t.Context()
-	h := &hub{T: t, db: d, store: store.New(d), system: core.WithPrincipal(ctx, core.System()), noted: map[store.GateRead]int{}}
+	h := &hub{T: t, db: d, system: core.WithPrincipal(ctx, core.System()), noted: map[store.GateRead]int{}}
 	h.must(migrations.Up(ctx, d))
-	dir := store.NewDirectory(h.store)
-	loc, err := local.New(d, memory.New(memory.Options{}), local.Options{Record: ledger.Record})
+	h.serve(memory.New(memory.Options{}))
+	h.team = h.project("team", core.BaselineEnforce)
+	h.owner, h.guest = h.member("olga", core.RoleOwner), h.member("gus", core.RoleGuest)
+	return h
+}
+
+// serve starts what there is on the hub's database.
+func (h *hub) serve(blobs blob.Store) {
+	h.Helper()
+	h.blobs, h.store = blobs, store.New(h.db)
+	h.dir = store.NewDirectory(h.store)
+	loc, err := local.New(h.db, blobs, local.Options{Record: ledger.Record})
 	h.must(err)
 	h.below = &failing{Registry: loc}
-	h.keeper = gatekeeper.New(h.below, gatekeeper.Options{Store: h.store, Directory: dir, Host: "hub.example",
+	h.keeper = gatekeeper.New(h.below, gatekeeper.Options{Store: h.store, Directory: h.dir, Host: "hub.example",
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Note: func(ctx context.Context, read store.GateRead) {
 			h.noted[read]++
 			h.by = core.PrincipalFrom(ctx).Kind
 		}})
 	h.reg = h.keeper.Wrap()
-	h.must(d.Follow(ctx))
-	h.team = h.project("team", core.BaselineEnforce)
-	h.owner, h.guest = h.member("olga", core.RoleOwner), h.member("gus", core.RoleGuest)
-	return h
+	h.must(h.db.Follow(h.Context()))
 }
 
 func (h *hub) must(err error) {

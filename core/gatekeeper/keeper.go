@@ -9,6 +9,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/hallmarkhub/hallmark/core"
@@ -48,6 +49,8 @@ type Keeper struct {
 	repositories *otter.Cache[string, *verdicts]
 	hints        *otter.Cache[hint, digest.Digest]
 	rereading    singleflight.Group
+	searching    singleflight.Group
+	reading      *semaphore.Weighted // bytes of contents
 }
 
 // repositoriesKept bounds the verdicts in memory, together with verdictsKept; hintsKept the hints of all repositories.
@@ -59,8 +62,8 @@ const (
 // New makes a Keeper in front of a registry. Make it before the database follows other processes (db.DB.Follow).
 func New(next registry.Registry, opt Options) *Keeper {
 	k := &Keeper{opt: opt, store: opt.Store, dir: opt.Directory, guard: access.NewGuard(opt.Directory), next: next,
-		repositories: otter.Must(&otter.Options[string, *verdicts]{MaximumSize: repositoriesKept}),
-		hints:        otter.Must(&otter.Options[hint, digest.Digest]{MaximumSize: hintsKept})}
+		reading: semaphore.NewWeighted(maxReading), repositories: otter.Must(&otter.Options[string, *verdicts]{MaximumSize: repositoriesKept}),
+		hints: otter.Must(&otter.Options[hint, digest.Digest]{MaximumSize: hintsKept})}
 	opt.Store.DB().Subscribe(k.forget)
 	return k
 }

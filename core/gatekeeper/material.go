@@ -142,18 +142,30 @@ func (b *builder) trustRoot(name, document string) {
 	}
 }
 
-// material returns what holds in the project of a repository, from memory if that can be believed. nil: there is no such
-// project.
+// material returns what holds in the project of a repository, from memory if that can be believed.
 func (k *Keeper) material(ctx context.Context, project string) (*material, error) {
-	if m, ok := k.materials.Load(project); ok && k.store.DB().Fresh() {
-		return m.(*material), nil
+	if m := k.keptMaterial(project); m != nil {
+		return m, nil
 	}
+	return k.readMaterial(ctx, project, k.store.TrustMaterial)
+}
+
+// keptMaterial answers from memory. nil: it is not there, or not to be believed.
+func (k *Keeper) keptMaterial(project string) *material {
+	if m, ok := k.materials.Load(project); ok && k.store.DB().Fresh() {
+		return m.(*material)
+	}
+	return nil
+}
+
+func (k *Keeper) readMaterial(ctx context.Context, project string,
+	read func(context.Context, *core.Project) (*store.TrustMaterial, error)) (*material, error) {
 	epoch := k.epoch.Load()
 	p, err := k.dir.Project(ctx, project)
 	if err != nil {
 		return nil, err
 	}
-	docs, err := k.store.TrustMaterial(ctx, p)
+	docs, err := read(ctx, p)
 	if err != nil {
 		return nil, err
 	}

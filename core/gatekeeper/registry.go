@@ -32,14 +32,14 @@ func (g *gated) Manifest(ctx context.Context, repo string, ref registry.Referenc
 	if err != nil {
 		return nil, err
 	}
-	now, err := g.material(ctx, projectOf(repo))
+	q, err := g.question(ctx, repo, ref.Tag, m)
 	if err != nil {
 		return nil, err
 	}
-	if now.open {
+	if q.material.open {
 		return m, nil
 	}
-	v, err := g.manifest(ctx, question{material: now, repository: repo, tag: ref.Tag, manifest: m})
+	v, err := g.manifest(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (g *gated) Manifest(ctx context.Context, repo string, ref registry.Referenc
 		return g.excused(ctx, repo, m, v)
 	}
 	g.noteServed(ctx, &v.Decision)
-	if !now.warns {
+	if !q.material.warns {
 		return m, nil
 	}
 	return warned(m, v.Warnings(g.link(repo, string(m.Digest)))), nil
@@ -302,11 +302,11 @@ func (k *Keeper) Explain(ctx context.Context, repo string, ref registry.Referenc
 	if err != nil {
 		return nil, err
 	}
-	now, err := k.material(ctx, projectOf(repo))
+	q, err := k.question(ctx, repo, ref.Tag, m)
 	if err != nil {
 		return nil, err
 	}
-	in, _, err := k.input(ctx, question{material: now, repository: repo, tag: ref.Tag, manifest: m})
+	in, _, err := k.input(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("explain %s@%s: %w", repo, m.Digest, err)
 	}

@@ -69,11 +69,38 @@ type question struct {
 	repository string
 	tag        string
 	manifest   *registry.Manifest
+
+	// If the material had to be read, the evidence came along; kept are the verdicts from before that.
+	found *store.Found
+	kept  *verdicts
+}
+
+// question makes one about a manifest, with what holds in its project. Where that has to be read, the evidence is read in
+// the same statement, so that the first pull of all asks no more than any other one.
+func (k *Keeper) question(ctx context.Context, repository, tag string, m *registry.Manifest) (q question, err error) {
+	q = question{repository: repository, tag: tag, manifest: m, material: k.keptMaterial(projectOf(repository))}
+	if q.material != nil {
+		return q, nil
+	}
+	q.kept = k.verdicts(repository)
+	q.material, q.found, err = k.readMaterialAndEvidence(ctx, repository, m.Digest)
+	return q, err
+}
+
+func (k *Keeper) readMaterialAndEvidence(ctx context.Context, repository string, d digest.Digest) (m *material, found *store.Found, err error) {
+	m, err = k.readMaterial(ctx, projectOf(repository), func(ctx context.Context, p *core.Project) (docs *store.TrustMaterial, err error) {
+		docs, found, err = k.store.TrustMaterialAndEvidence(ctx, p, repository, string(d))
+		return docs, err
+	})
+	return m, found, err
 }
 
 // manifest decides whether a manifest may be read by somebody who may pull and no more.
 func (k *Keeper) manifest(ctx context.Context, q question) (*verdict, error) {
-	kept := k.verdicts(q.repository)
+	kept := q.kept
+	if kept == nil {
+		kept = k.verdicts(q.repository)
+	}
 	// A policy that only warns can be bound to tags, and then another tag is another answer: those are not kept.
 	if v := kept.find(&kept.manifests, q.manifest.Digest, q.material, k); v != nil && (q.tag == "" || !q.material.warns) {
 		return v, nil
@@ -105,7 +132,7 @@ func (k *Keeper) input(ctx context.Context, q question) (gate.Input, *registry.P
 	if in.TrustArtifact, err = k.trustArtifact(ctx, q, parsed); err != nil || in.TrustArtifact {
 		return in, parsed, err
 	}
-	found, err := k.evidence(ctx, q.repository, q.manifest.Digest, q.material)
+	found, err := k.evidence(ctx, q.repository, q.manifest.Digest, q.material, q.found)
 	if err != nil {
 		return in, parsed, err
 	}
@@ -142,7 +169,7 @@ const (
 func (k *Keeper) children(ctx context.Context, q question, parsed *registry.ParsedManifest, depth int) ([]gate.Related, error) {
 	all := []gate.Related{}
 	for _, c := range parsed.Children() {
-		found, err := k.evidence(ctx, q.repository, c.Digest, q.material)
+		found, err := k.evidence(ctx, q.repository, c.Digest, q.material, nil)
 		if err != nil {
 			return nil, err
 		}

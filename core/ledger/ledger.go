@@ -34,7 +34,13 @@ func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
 	}
 	// Any manifest may bring evidence, cover another one or use its blobs: what was decided about the repository is over.
 	tx.Changed(store.ChangeEvidence, e.Repository)
-	if e.Kind == local.ManifestPushed && mayCarryEvidence(e) {
+	if e.Kind != local.ManifestPushed {
+		return nil, nil
+	}
+	if err := store.References(tx, e.Repository, string(e.Digest)); err != nil {
+		return nil, err
+	}
+	if mayCarryEvidence(e) {
 		return nil, store.OweEvidence(tx, e.Repository, string(e.Digest))
 	}
 	return nil, nil

@@ -1,7 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
@@ -91,13 +95,21 @@ func (s *Store) TrustDocuments(ctx context.Context, p *core.Project, kind TrustK
 	return page(s.reads(ctx), &st, n, scanTrust)
 }
 
+// materialOf is the statement that reads all that holds in a project. The revisions come as one more row: read apart, a
+// change between the two statements would be missed.
+func materialOf(scope string) string {
+	return `SELECT ` + trustColumns + ` FROM trust_document WHERE scope IN ('', ` + scope + `)
+		UNION ALL SELECT '', TRUE, '', '', 0, 0, COALESCE(CAST(SUM(revision) AS BIGINT), 0) FROM trust_revision WHERE scope IN ('', ` + scope + `)`
+}
+
 // TrustMaterial reads all that holds in a project, in one statement.
 func (s *Store) TrustMaterial(ctx context.Context, p *core.Project) (*TrustMaterial, error) {
+	docs, err := rows(s.reads(ctx), materialOf("$1"), []any{p.ID}, scanTrust)
+	return newTrustMaterial(docs), err
+}
+
+func newTrustMaterial(docs []*TrustDocument) *TrustMaterial {
 	m := &TrustMaterial{}
-	// The revisions come as one more row: read apart, a change between the two statements would be missed.
-	docs, err := rows(s.reads(ctx), `SELECT `+trustColumns+` FROM trust_document WHERE scope IN ('', $1)
-		UNION ALL SELECT '', TRUE, '', '', 0, 0, COALESCE(CAST(SUM(revision) AS BIGINT), 0) FROM trust_revision WHERE scope IN ('', $1)
-		ORDER BY 1, 2, 3`, []any{p.ID}, scanTrust)
 	for _, d := range docs {
 		if d.Kind == "" {
 			m.Revision = d.Revision
@@ -105,7 +117,10 @@ func (s *Store) TrustMaterial(ctx context.Context, p *core.Project) (*TrustMater
 		}
 		m.Documents = append(m.Documents, *d)
 	}
-	return m, err
+	slices.SortFunc(m.Documents, func(a, b TrustDocument) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), strings.Compare(strconv.FormatBool(a.Hub), strconv.FormatBool(b.Hub)), strings.Compare(a.Name, b.Name))
+	})
+	return m
 }
 
 // TrustMention is a document that a name stands in, and of which project it is; "" for the hub's.

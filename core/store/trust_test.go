@@ -252,6 +252,8 @@ func TestTrustGoesWithTheProject(t *testing.T) {
 	})
 }
 
+func anybody(*core.Signer) bool { return true }
+
 // carry stores evidence about a digest, by a signer or by nobody known, as a manifest of a repository.
 func (h *hub) carry(p *core.Project, carrier, subject, signer string, at int64) {
 	h.t.Helper()
@@ -260,7 +262,7 @@ func (h *hub) carry(p *core.Project, carrier, subject, signer string, at int64) 
 	if signer != "" {
 		e.Signer = &core.Signer{Key: signer}
 	}
-	h.ok(h.SaveEvidence(h.admin, p.Name+"/app", carrier, []core.Evidence{e}, 1))
+	h.ok(h.SaveEvidence(h.admin, p.Name+"/app", carrier, []core.Evidence{e}, anybody, 1))
 }
 
 // V-37: what nobody vouches for buries nothing, and what is looked at is bounded.
@@ -301,8 +303,10 @@ func TestEvidence(t *testing.T) {
 		h.push(team, "app", "sha256:child", 1)
 		h.push(team, "app", "sha256:index", 2)
 		h.ok(h.db.Write(h.admin, func(tx *db.Tx) error {
-			_, err := tx.Exec(`INSERT INTO manifest_reference (manifest, target, kind) VALUES ('sha256:index', 'sha256:child', 'manifest')`)
-			return err
+			if _, err := tx.Exec(`INSERT INTO manifest_reference (manifest, target, kind) VALUES ('sha256:index', 'sha256:child', 'manifest')`); err != nil {
+				return err
+			}
+			return store.References(tx, "team/app", "sha256:index")
 		}))
 		h.carry(team, "sha256:about-child", "sha256:child", "sha256:k1", 3)
 		h.carry(team, "sha256:about-index", "sha256:index", "sha256:k2", 4)
@@ -319,7 +323,7 @@ func TestEvidence(t *testing.T) {
 			t.Errorf("another repository: %+v %v", f, err)
 		}
 		// What is said anew takes the place of what was said, and what is owed makes it known that there is more.
-		h.ok(h.SaveEvidence(h.admin, "team/app", "sha256:about-child", nil, 2))
+		h.ok(h.SaveEvidence(h.admin, "team/app", "sha256:about-child", nil, anybody, 2))
 		h.ok(h.db.Write(h.admin, func(tx *db.Tx) error {
 			if _, err := tx.Exec(`UPDATE manifest_link SET subject = 'sha256:child' WHERE digest = 'sha256:about-child'`); err != nil {
 				return err
@@ -337,11 +341,11 @@ func TestEvidence(t *testing.T) {
 		if owed, err := h.EvidenceOwed(h.admin, 10); err != nil || len(owed) != 0 {
 			t.Errorf("it is put off: %+v %v", owed, err)
 		}
-		h.ok(h.SaveEvidence(h.admin, "team/app", "sha256:about-child", nil, 2))
+		h.ok(h.SaveEvidence(h.admin, "team/app", "sha256:about-child", nil, anybody, 2))
 		if f, err := h.Evidence(h.admin, "team/app", "sha256:child"); err != nil || f.Pending {
 			t.Errorf("%+v %v", f, err)
 		}
-		h.ok(h.SaveEvidence(h.admin, "team/app", "sha256:gone", []core.Evidence{{Subject: "sha256:child"}}, 2)) // nothing is written
+		h.ok(h.SaveEvidence(h.admin, "team/app", "sha256:gone", []core.Evidence{{Subject: "sha256:child"}}, anybody, 2)) // nothing is written
 		if f, err := h.Evidence(h.admin, "team/app", "sha256:child"); err != nil || len(f.Own) != 0 {
 			t.Errorf("%+v %v", f, err)
 		}

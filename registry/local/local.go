@@ -94,11 +94,15 @@ type Registry struct {
 	// What is cached is what a warm pull needs, so that it runs no SQL. Where other processes write too, tags are not
 	// cached: they are the one thing that a client expects to see move at once.
 	tags      *otter.Cache[linkKey, digest.Digest] // nil where tags are not cached
+	pointed   *otter.Cache[linkKey, digest.Digest] // there: what they pointed at last, which is not read again if it is the same
 	manifests *otter.Cache[linkKey, *manifestLink]
 	blobs     *otter.Cache[linkKey, *blobLink]
 	contents  *otter.Cache[string, []byte] // by key of the store
 	// epoch is part of every key, so that all that is cached, and all that is being loaded, is forgotten at once.
 	epoch atomic.Uint64
+	// deletions counts deleted manifests, so that none is kept that was read before it was deleted; see keepManifest.
+	deletions atomic.Uint64
+	keeping   sync.Mutex
 	// uploads holds sessions by id. They are not cached but kept: two of one upload would be two writers.
 	uploads sync.Map
 	// unsettled holds the remains of uploads that ended while the database could not take it down, by id.
@@ -128,10 +132,12 @@ func New(d *db.DB, store blob.Store, opt Options) (*Registry, error) {
 	l := &Registry{db: d, store: store, opt: opt.orDefault(), process: newID()}
 	l.insertUpload = insertUpload(l.opt)
 	var err error
+	pointers := &l.pointed
 	if d.Engine() == db.SQLite {
-		if l.tags, err = otter.New(&otter.Options[linkKey, digest.Digest]{MaximumSize: 100_000}); err != nil {
-			return nil, err
-		}
+		pointers = &l.tags
+	}
+	if *pointers, err = otter.New(&otter.Options[linkKey, digest.Digest]{MaximumSize: 100_000}); err != nil {
+		return nil, err
 	}
 	if l.manifests, err = otter.New(&otter.Options[linkKey, *manifestLink]{
 		MaximumWeight: uint64(l.opt.ManifestCacheBytes),
@@ -163,7 +169,10 @@ func (l *Registry) forget(changes []db.Change) {
 				l.tags.Invalidate(k)
 			}
 		case changeManifest:
+			l.keeping.Lock()
+			l.deletions.Add(1)
 			l.manifests.Invalidate(k)
+			l.keeping.Unlock()
 		case changeBlob:
 			l.blobs.Invalidate(k)
 		case ChangeRepository, "":

@@ -55,14 +55,17 @@ const movingTag = 4
 
 func (l *Registry) manifest(ctx context.Context, repo string, ref registry.Reference, keep bool) (*manifestLink, error) {
 	d := ref.Digest
+	var m *manifestLink
+	var err error
 	if d == "" {
-		var err error
-		if d, err = cached(ctx, l, l.tags, l.key(repo, ref.Tag), (*Registry).loadTag); err != nil {
+		if d, m, err = l.tagged(ctx, l.key(repo, ref.Tag)); err != nil {
 			return nil, err
 		}
 	}
 	k := l.key(repo, string(d))
-	m, err := cached(ctx, l, l.manifests, k, (*Registry).loadManifest)
+	if m == nil {
+		m, err = cached(ctx, l, l.manifests, k, (*Registry).loadManifest)
+	}
 	if err == nil && keep {
 		if err = l.renew(ctx, "manifest_link", repo, d, &m.lease); errors.Is(err, db.ErrNoRows) {
 			l.manifests.Invalidate(k)
@@ -88,17 +91,67 @@ func (l *Registry) missing(ctx context.Context, repo string, err, unknown error)
 	return err
 }
 
+// tagged follows a tag. The manifest comes with it if it had to be read for that.
+func (l *Registry) tagged(ctx context.Context, k linkKey) (digest.Digest, *manifestLink, error) {
+	if l.tags != nil {
+		d, err := cached(ctx, l, l.tags, k, (*Registry).loadTag)
+		return d, nil, err
+	}
+	have, _ := l.pointed.GetIfPresent(k)
+	if _, ok := l.manifests.GetIfPresent(l.key(k.repo, string(have))); !ok || !l.db.Fresh() {
+		have = ""
+	}
+	d, m, err := l.readTag(ctx, k, have)
+	if m != nil {
+		l.pointed.Set(k, d)
+	}
+	return d, m, err
+}
+
 func (l *Registry) loadTag(ctx context.Context, k linkKey) (digest.Digest, error) {
-	var d *digest.Digest
-	err := l.db.QueryRow(ctx, `SELECT t.digest FROM repository r LEFT JOIN tag t ON t.repository_id = r.id AND t.name = $2
-		WHERE r.name = $1`, k.repo, k.ref).Scan(&d)
+	d, _, err := l.readTag(ctx, k, "")
+	return d, err
+}
+
+// readTag reads what a tag points at, and that manifest in the same statement unless it is the one that the caller has.
+func (l *Registry) readTag(ctx context.Context, k linkKey, have digest.Digest) (digest.Digest, *manifestLink, error) {
+	seen := l.deletions.Load()
+	v := &manifestLink{}
+	var d, mediaType, subject *string
+	var payload []byte
+	var lease *int64
+	err := l.db.QueryRow(ctx, `SELECT t.digest, m.media_type, m.payload, m.subject, l.leased_until FROM repository r
+		LEFT JOIN tag t ON t.repository_id = r.id AND t.name = $2
+		LEFT JOIN manifest_link l ON l.repository_id = r.id AND l.digest = t.digest AND t.digest <> $3
+		LEFT JOIN manifest m ON m.digest = l.digest WHERE r.name = $1`, k.repo, k.ref, string(have)).Scan(&d, &mediaType, &payload, &subject, &lease)
 	if err != nil {
-		return "", err // no row: no repository, or a tag that no row can hold
+		return "", nil, err // no row: no repository, or a tag that no row can hold
 	}
 	if d == nil {
-		return "", manifestUnknown(k.repo, registry.Reference{Tag: k.ref})
+		return "", nil, manifestUnknown(k.repo, registry.Reference{Tag: k.ref})
 	}
-	return *d, nil
+	at := digest.Digest(*d)
+	if mediaType == nil {
+		return at, nil, nil
+	}
+	v.manifest = registry.Manifest{Digest: at, MediaType: *mediaType, Payload: payload}
+	if err := v.settle(subject, *lease); err != nil {
+		return "", nil, err
+	}
+	l.keepManifest(linkKey{k.repo, *d, k.epoch}, v, seen)
+	return at, v, nil
+}
+
+// keepManifest caches a manifest that was read, unless one was deleted since deletions was read: it could be this one.
+func (l *Registry) keepManifest(k linkKey, m *manifestLink, seen uint64) {
+	if !l.db.Fresh() {
+		return
+	}
+	l.keeping.Lock()
+	defer l.keeping.Unlock()
+	if l.deletions.Load() == seen {
+		l.manifests.Set(k, m)
+	}
 }
 
 func (l *Registry) loadManifest(ctx context.Context, k linkKey) (*manifestLink, error) {
@@ -116,16 +169,20 @@ func (l *Registry) readManifest(ctx context.Context, which, repo, ref string) (*
 	if err != nil {
 		return nil, err
 	}
+	return v, v.settle(subject, lease)
+}
+
+// settle completes what was read. A manifest is small and read rarely: its bytes are checked whenever they come from the
+// database, so that a page gone bad is never served.
+func (m *manifestLink) settle(subject *string, lease int64) error {
 	if subject != nil {
-		v.manifest.Subject = digest.Digest(*subject)
+		m.manifest.Subject = digest.Digest(*subject)
 	}
-	// A manifest is small and read rarely: its bytes are checked whenever they come from the database, so that a
-	// page gone bad is never served.
-	if got := v.manifest.Digest.Algorithm().FromBytes(v.manifest.Payload); got != v.manifest.Digest {
-		return nil, fmt.Errorf("manifest %s in the database has the bytes of %s", v.manifest.Digest, got)
+	if got := m.manifest.Digest.Algorithm().FromBytes(m.manifest.Payload); got != m.manifest.Digest {
+		return fmt.Errorf("manifest %s in the database has the bytes of %s", m.manifest.Digest, got)
 	}
-	v.lease.Store(lease)
-	return v, nil
+	m.lease.Store(lease)
+	return nil
 }
 
 // renew gives what a pusher looked at a new lease when more than half of the old one is over.

@@ -46,7 +46,7 @@ rm -f "$results" "$out/table.md"
 (cd "$root" && go build -trimpath -o "$work/" ./tests/load/regbench ./tests/load/floor)
 regbench() { "$work/regbench" "$1" -out "$results" "${@:2}"; }
 sizes=()
-if [ -n "$quick" ]; then sizes=(-runs 1 -dur 2s -images 100 -size $((256 << 20))); fi
+if [ -n "$quick" ]; then sizes=(-runs 1 -dur 2s -images 100 -beside 2000 -size $((256 << 20))); fi
 
 reads=tag-get,tag-head,digest-get,blob-1k,blob-1m,blob-256m,blob-256m-x8
 pushes=push-small,push-put,push-patch,push-chunk

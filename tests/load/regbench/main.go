@@ -49,6 +49,7 @@ var (
 	chunk   = flag.Int64("chunk", 16<<20, "chunk size of push-chunk")
 	nTags   = flag.String("ntags", "1000,10000", "numbers of tags for the tags test")
 	nRepos  = flag.Int("nrepos", 2000, "repositories for the catalog test")
+	beside  = flag.Int("beside", 10_000, "referrers of an image, and images with its layer, beside which the gate test measures")
 	limit   = flag.Duration("limit", 90*time.Second, "time limit of each seeding step")
 	dir     = flag.String("dir", "", "directory (static)")
 	ready   = flag.String("ready", "/v2/", "path that answers 200 or 401 once the server is ready (startup)")

@@ -76,6 +76,21 @@ func (p procSet) cpu() (user, sys float64) {
 	return
 }
 
+// nanos is cpu in nanoseconds, for what is shorter than many ticks. Time of threads that have ended is missing, so that it
+// only serves to compare: Go ends few.
+func (p procSet) nanos() (sum float64) {
+	for _, pid := range p.tree() {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		for _, f := range files {
+			b, _ := os.ReadFile(f)
+			first, _, _ := strings.Cut(string(b), " ")
+			n, _ := strconv.ParseFloat(first, 64)
+			sum += n
+		}
+	}
+	return sum
+}
+
 func statusKB(pid int, key string) int64 {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for _, l := range strings.Split(string(b), "\n") {

@@ -16,7 +16,7 @@ const (
 const (
 	ActionProjectRead   Action = "project.read"   // see that it exists, its settings and repositories
 	ActionProjectWrite  Action = "project.write"  // description and other harmless settings
-	ActionProjectPolicy Action = "project.policy" // visibility, baseline, sparse indexes, who is trusted: what lowers a guard
+	ActionProjectPolicy Action = "project.policy" // visibility, baseline, sparse indexes, attached verdicts, who is trusted: what lowers a guard
 	ActionProjectDelete Action = "project.delete"
 	ActionMemberRead    Action = "member.read"
 	ActionMemberWrite   Action = "member.write"

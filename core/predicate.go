@@ -5,6 +5,9 @@ import "strings"
 // PredicateSignature is the predicate type of a signature in a Sigstore bundle: a statement that says nothing but "this".
 const PredicateSignature = "https://sigstore.dev/cosign/sign/v1"
 
+// PredicateVerdict is the predicate type of a verification summary (SLSA): somebody has verified something, by some policy.
+const PredicateVerdict = "https://slsa.dev/verification_summary/v1"
+
 // predicate is a kind of attestation that people know by a short name.
 type predicate struct {
 	uri string

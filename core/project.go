@@ -35,16 +35,17 @@ const (
 
 // Project is a namespace with members and settings: the first element of every repository name.
 type Project struct {
-	ID            string
-	Name          string
-	Visibility    Visibility
-	Baseline      Baseline
-	Description   string
-	SparseIndexes bool  // manifests may name layers and children that are not there
-	QuotaBytes    int64 // 0: the hub's default
-	CreatedAt     time.Time
-	UpdatedAt     time.Time
-	Revision      int64 // grows with every change; the ETag
+	ID             string
+	Name           string
+	Visibility     Visibility
+	Baseline       Baseline
+	Description    string
+	SparseIndexes  bool  // manifests may name layers and children that are not there
+	QuotaBytes     int64 // 0: the hub's default
+	AttachVerdicts bool  // the hub states what passes as an attestation of its own
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	Revision       int64 // grows with every change; the ETag
 }
 
 // Public reports whether everybody may pull.

@@ -8,8 +8,8 @@ import (
 // base is the address of the hub as clients see it, as far as that is known: public_url, else where it listens. "" if that
 // is every address of the machine.
 func (o *opened) base() string {
-	if u, err := url.Parse(o.cfg.String("public_url")); err == nil && u.Host != "" {
-		return u.Scheme + "://" + u.Host
+	if u := o.publicURL(); u != "" {
+		return u
 	}
 	address := o.listens()
 	host, _, err := net.SplitHostPort(address)
@@ -20,6 +20,14 @@ func (o *opened) base() string {
 		return "https://" + address
 	}
 	return "http://" + address
+}
+
+// publicURL is where the operator says that clients find the hub, without a path; "" if he does not.
+func (o *opened) publicURL() string {
+	if u, err := url.Parse(o.cfg.String("public_url")); err == nil && u.Host != "" {
+		return u.Scheme + "://" + u.Host
+	}
+	return ""
 }
 
 // host is how clients name the hub, for commands that they are told.

@@ -3,37 +3,23 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hallmarkhub/hallmark/core/trust"
 	"github.com/hallmarkhub/hallmark/registry"
 )
 
-// attachBundle pushes a Sigstore bundle as a referrer of a manifest, member for member as cosign 3 does.
+// attachBundle pushes a Sigstore bundle as a referrer of a manifest.
 func attachBundle(ctx context.Context, reg registry.Registry, repository string, subject ocispec.Descriptor, content []byte, predicateType string) error {
-	config, err := pushBytes(ctx, reg, repository, ocispec.MediaTypeEmptyJSON, []byte("{}"))
-	if err != nil {
-		return err
+	for _, b := range [][]byte{[]byte(trust.EmptyConfig), content} {
+		if _, err := pushBytes(ctx, reg, repository, "", b); err != nil {
+			return err
+		}
 	}
-	config.ArtifactType = trust.TypeBundle
-	layer, err := pushBytes(ctx, reg, repository, trust.TypeBundle, content)
-	if err != nil {
-		return err
-	}
-	payload, err := json.Marshal(ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: trust.TypeBundle,
-		Config: config, Layers: []ocispec.Descriptor{layer}, Subject: &subject,
-		Annotations: map[string]string{
-			"dev.sigstore.bundle.content":       "dsse-envelope",
-			"dev.sigstore.bundle.predicateType": predicateType,
-			ocispec.AnnotationCreated:           time.Now().UTC().Format(time.RFC3339),
-		},
-	})
+	payload, err := trust.Carrier(subject, content, predicateType, time.Now(), nil)
 	if err != nil {
 		return err
 	}

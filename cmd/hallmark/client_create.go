@@ -53,6 +53,7 @@ type (
 		Description *string `json:"description,omitempty"`
 		Quota       *int64  `json:"quota_bytes,omitempty"`
 		Sparse      bool    `json:"sparse_indexes,omitempty"`
+		Attach      bool    `json:"attach_verdicts,omitempty"`
 	}
 	userBody struct {
 		Username    string  `json:"username"`
@@ -82,12 +83,12 @@ type (
 )
 
 func (c *cli) createProject() *cobra.Command {
-	var public, sparse bool
+	var public, sparse, attach bool
 	var baseline, description string
 	var quota int64
 	cmd := c.creator("project NAME", "Make a project, which you own", "  hallmark create project team --description 'Our team'",
 		func(ctx context.Context, cl *client.Client, name string) error {
-			body := projectBody{Name: name, Visibility: "private", Baseline: given(baseline), Description: given(description), Sparse: sparse}
+			body := projectBody{Name: name, Visibility: "private", Baseline: given(baseline), Description: given(description), Sparse: sparse, Attach: attach}
 			if public {
 				body.Visibility = "public"
 			}
@@ -101,6 +102,7 @@ func (c *cli) createProject() *cobra.Command {
 			return c.made("project", name, a)
 		})
 	cmd.Flags().BoolVar(&public, "public", false, "everybody may pull")
+	cmd.Flags().BoolVar(&attach, "attach-verdicts", false, "the hub attaches its verdict to what may be pulled")
 	cmd.Flags().BoolVar(&sparse, "sparse-indexes", false, "manifests may be pushed without their layers or children")
 	cmd.Flags().StringVar(&baseline, "baseline", "", "enforce, warn or off")
 	cmd.Flags().StringVar(&description, "description", "", "what it is for")

@@ -30,7 +30,7 @@ type authorityBody struct {
 // keysCommand is what has to do with the keys that sign images. On the hub's machine its own keys are added to it (root).
 func (c *cli) keysCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "keys", Short: "Make keys that sign, and manage whose signatures count", Args: args(cobra.NoArgs), RunE: sayWhat}
-	cmd.AddCommand(c.keysAdd(), c.keysGenerate(), c.keysList(), c.keysRevoke(), c.keysDelete())
+	cmd.AddCommand(c.keysAdd(), c.keysGenerate(), c.keysList(), c.keysRevoke(), c.keysDelete(), c.keysHub())
 	return cmd
 }
 
@@ -116,6 +116,20 @@ func (c *cli) keysList() *cobra.Command {
 	c.addProject(cmd)
 	c.addOutput(cmd)
 	return cmd
+}
+
+func (c *cli) keysHub() *cobra.Command {
+	return &cobra.Command{Use: "hub", Short: "Print the public key that the hub states its verdicts with", Args: args(cobra.NoArgs),
+		Long:    "For whoever checks the attestations that the hub attaches where a project has attach_verdicts on.",
+		Example: "  hallmark keys hub > hub.pem\n  cosign verify-attestation --key hub.pem --type https://slsa.dev/verification_summary/v1 --insecure-ignore-tlog hub.example/team/app:1",
+		RunE: c.run(func(ctx context.Context, cl *client.Client, _ []string) error {
+			a, err := cl.Call(ctx, http.MethodGet, client.Path("keys", "hub.pem"), nil, "")
+			if err != nil {
+				return err
+			}
+			_, err = c.stdout.Write(a.Body)
+			return err
+		})}
 }
 
 func (c *cli) keysRevoke() *cobra.Command {

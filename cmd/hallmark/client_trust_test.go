@@ -85,6 +85,13 @@ func TestClientTrust(t *testing.T) {
 		{"keys add hub-wide " + s.publicKey() + " --description ours", "key/hub-wide created"},
 		{"keys list --project team", "release"},
 		{"keys list", "hub-wide"},
+		{"keys hub", "-----BEGIN PUBLIC KEY-----"},
+		{"project set team --attach-verdicts on", "project/team changed"},
+		{"get project team -o yaml", "attach_verdicts: true"},
+		{"project set team --attach-verdicts off", "project/team changed"},
+		{"get project team -o yaml", "attach_verdicts: false"},
+		{"create project portable --attach-verdicts", "project/portable created"},
+		{"get project portable -o yaml", "attach_verdicts: true"},
 		{"get authority team/release -o yaml", "fingerprint: sha256:"},
 		{"trust-root add ours " + root, "trust-root/ours created"},
 		{"trust-root add ours " + root, "trust-root/ours changed"},
@@ -111,6 +118,8 @@ func TestClientTrust(t *testing.T) {
 	}
 	s.must("", "keys", "add", "release", s.publicKey(), "--project", "team")
 	s.fails(1, "there is another release already", "keys", "add", "release", s.publicKey(), "--project", "team")
+	s.fails(1, "taken by the key", "keys", "add", "hub", s.publicKey())
+	s.fails(2, "is on or off", "project", "set", "team", "--attach-verdicts", "yes")
 	s.fails(1, "no PEM", "keys", "add", "x", policy)
 	s.fails(2, "no such file", "keys", "add", "x", policy+"x")
 	s.fails(2, "metadata.name is missing", "policy", "put", s.file("x", "kind: PullPolicy"))

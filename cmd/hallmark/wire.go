@@ -18,6 +18,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/ledger"
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/trust"
 	"github.com/hallmarkhub/hallmark/jobservice"
 	"github.com/hallmarkhub/hallmark/jobservice/queue/memory"
 	"github.com/hallmarkhub/hallmark/jobservice/work"
@@ -74,11 +75,17 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 	if err != nil {
 		return nil, err
 	}
+	attaching, err := h.attaching(ctx, o, loc)
+	if err != nil {
+		return nil, err
+	}
 	h.pulls, h.reads = ledger.NewPulls(h.store, o.log), ledger.NewGateReads(h.store, o.log)
-	h.keeper = gatekeeper.New(loc, gatekeeper.Options{Store: h.store, Directory: h.dir, Manifest: limits, Log: o.log,
-		Floor: core.Baseline(o.cfg.String("baseline_floor")), Host: o.host(), Link: o.verdictLink(),
-		Note: h.reads.Note})
+	h.keeper = gatekeeper.New(loc, gatekeeper.Options{Store: h.store, Directory: h.dir, Manifest: limits, Log: o.log, Attaching: attaching,
+		Floor: core.Baseline(o.cfg.String("baseline_floor")), Host: o.host(), Link: o.verdictLink(), Note: h.reads.Note})
 	h.registry = access.Wrap(h.keeper.Wrap(), h.dir)
+	if err := h.keeper.NoteTerms(ctx); err != nil {
+		return nil, err
+	}
 	h.wireJobs(o, loc)
 	// Everybody who caches has subscribed by now.
 	if err := o.db.Follow(context.WithoutCancel(ctx)); err != nil {
@@ -106,6 +113,24 @@ func (h *hub) wireAuth(ctx context.Context, o *opened) error {
 	h.auth, err = auth.New(ctx, auth.Options{Store: h.store, Directory: h.dir, Keyring: h.keyring, Proxies: h.proxies, Log: o.log,
 		TokenLife: o.cfg.Duration("limits.token_life")})
 	return err
+}
+
+// attaching is what the hub states verdicts with: its own key, which the first start makes.
+func (h *hub) attaching(ctx context.Context, o *opened, loc *local.Registry) (*gatekeeper.Attaching, error) {
+	fresh, err := trust.NewSecret()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := h.store.EnsureSecret(core.WithPrincipal(ctx, core.System()), h.keyring, "hub-signing", fresh)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := trust.LoadSigner(keys[len(keys)-1].Value)
+	if err != nil {
+		return nil, err
+	}
+	id, err := h.store.HubID(ctx)
+	return &gatekeeper.Attaching{HubID: id, URL: o.publicURL(), Signer: signer, Put: loc.Attach, Remove: loc.Detach}, err
 }
 
 // firstStart makes the administrator, and a project to push to, on a hub without any account.
@@ -144,6 +169,8 @@ func (h *hub) wireJobs(o *opened, loc *local.Registry) {
 	}))
 	h.jobs.Register(work.KindPurge, work.Purge(h.store, work.PurgeOptions{Audit: o.cfg.Duration("limits.audit_retention")}))
 	h.jobs.Register(work.KindReadEvidence, work.ReadEvidence(h.keeper.Owed))
+	h.jobs.Register(work.KindAttachVerdicts, work.AttachVerdicts(h.keeper.AttachVerdicts))
+	waker := work.NewVerdictWaker(h.store, h.jobs, o.log)
 	h.jobs.Every(work.KindSweepUploads, 10*time.Minute)
 	h.jobs.Every(work.KindReadEvidence, time.Minute)
 	h.jobs.Every(work.KindPurge, 24*time.Hour)
@@ -151,6 +178,7 @@ func (h *hub) wireJobs(o *opened, loc *local.Registry) {
 		var all sync.WaitGroup
 		if o.cfg.hasRole("jobservice") {
 			all.Go(func() { h.jobs.Run(ctx) })
+			all.Go(func() { waker.Run(ctx) })
 		}
 		all.Go(func() { h.auth.Run(ctx) })
 		all.Go(func() { h.pulls.Run(ctx) })

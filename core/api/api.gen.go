@@ -523,6 +523,8 @@ type ProblemCode string
 
 // Project defines model for Project.
 type Project struct {
+	AttachVerdicts bool `json:"attach_verdicts"`
+
 	// Baseline How the trust baseline of the hub holds here.
 	Baseline    Baseline  `json:"baseline"`
 	CreatedAt   time.Time `json:"created_at"`
@@ -552,6 +554,9 @@ type Project struct {
 
 // ProjectCreate defines model for ProjectCreate.
 type ProjectCreate struct {
+	// AttachVerdicts The hub attaches its verdict to what may be pulled, signed with its own key.
+	AttachVerdicts *bool `json:"attach_verdicts,omitempty"`
+
 	// Baseline How the trust baseline of the hub holds here.
 	Baseline    *Baseline `json:"baseline,omitempty"`
 	Description *string   `json:"description,omitempty"`
@@ -574,6 +579,9 @@ type ProjectName = string
 
 // ProjectPatch defines model for ProjectPatch.
 type ProjectPatch struct {
+	// AttachVerdicts The hub attaches its verdict to what may be pulled, signed with its own key; off: it removes what it has attached.
+	AttachVerdicts *bool `json:"attach_verdicts,omitempty"`
+
 	// Baseline How the trust baseline of the hub holds here.
 	Baseline    *Baseline `json:"baseline,omitempty"`
 	Description *string   `json:"description,omitempty"`
@@ -1745,6 +1753,9 @@ type ServerInterface interface {
 	// RetryJob Run a job again
 	// (POST /jobs/{id}/retry)
 	RetryJob(w http.ResponseWriter, r *http.Request, id IDParam, params RetryJobParams)
+	// GetHubKey The key that the hub states its verdicts with
+	// (GET /keys/hub.pem)
+	GetHubKey(w http.ResponseWriter, r *http.Request)
 	// RotateKeys Make a new key for signing tokens
 	// (POST /keys/rotate)
 	RotateKeys(w http.ResponseWriter, r *http.Request, params RotateKeysParams)
@@ -2072,6 +2083,12 @@ func (_ Unimplemented) StreamJobEvents(w http.ResponseWriter, r *http.Request, i
 // RetryJob Run a job again
 // (POST /jobs/{id}/retry)
 func (_ Unimplemented) RetryJob(w http.ResponseWriter, r *http.Request, id IDParam, params RetryJobParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetHubKey The key that the hub states its verdicts with
+// (GET /keys/hub.pem)
+func (_ Unimplemented) GetHubKey(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3299,6 +3316,20 @@ func (siw *ServerInterfaceWrapper) RetryJob(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RetryJob(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetHubKey operation middleware
+func (siw *ServerInterfaceWrapper) GetHubKey(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetHubKey(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7840,6 +7871,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/statistics", wrapper.GetStatistics)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/keys/hub.pem", wrapper.GetHubKey)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/keys/rotate", wrapper.RotateKeys)
 	})
 
@@ -8474,6 +8508,50 @@ type RetryJobdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RetryJobdefaultApplicationProblemPlusJSONResponse) VisitRetryJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHubKeyRequestObject struct {
+}
+
+type GetHubKeyResponseObject interface {
+	VisitGetHubKeyResponse(w http.ResponseWriter) error
+}
+
+type GetHubKey200ApplicationXPemFileResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetHubKey200ApplicationXPemFileResponse) VisitGetHubKeyResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetHubKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetHubKeydefaultApplicationProblemPlusJSONResponse) VisitGetHubKeyResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12433,6 +12511,9 @@ type StrictServerInterface interface {
 	// RetryJob Run a job again
 	// (POST /jobs/{id}/retry)
 	RetryJob(ctx context.Context, request RetryJobRequestObject) (RetryJobResponseObject, error)
+	// GetHubKey The key that the hub states its verdicts with
+	// (GET /keys/hub.pem)
+	GetHubKey(ctx context.Context, request GetHubKeyRequestObject) (GetHubKeyResponseObject, error)
 	// RotateKeys Make a new key for signing tokens
 	// (POST /keys/rotate)
 	RotateKeys(ctx context.Context, request RotateKeysRequestObject) (RotateKeysResponseObject, error)
@@ -13043,6 +13124,30 @@ func (sh *strictHandler) RetryJob(w http.ResponseWriter, r *http.Request, id IDP
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RetryJobResponseObject); ok {
 		if err := validResponse.VisitRetryJobResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetHubKey operation middleware
+func (sh *strictHandler) GetHubKey(w http.ResponseWriter, r *http.Request) {
+	var request GetHubKeyRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHubKey(ctx, request.(GetHubKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHubKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetHubKeyResponseObject); ok {
+		if err := validResponse.VisitGetHubKeyResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

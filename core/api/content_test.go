@@ -10,6 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/db"
 )
 
 func TestRepositoriesTagsArtifacts(t *testing.T) {
@@ -134,6 +135,14 @@ func TestCopy(t *testing.T) {
 	sig := h.signature("dev/app", index, "sig")
 	att := h.signature("dev/app", sig, "attestation of the signature")
 	legacy := strings.ReplaceAll(string(index), ":", "-") + ".sig"
+	// What the hub states of it where it lies is not copied.
+	verdict := h.signature("dev/app", index, "verdict")
+	if err := h.db.Write(h.ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(`INSERT INTO attached_verdict (repository_id, subject, carrier) SELECT id, $1, $2 FROM repository WHERE name = 'dev/app'`, string(index), string(verdict))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	h.image("dev/app", "cosign legacy", legacy)
 
 	const target = "/projects/prod/repositories/web%2Fapp/artifacts"
@@ -150,6 +159,7 @@ func TestCopy(t *testing.T) {
 	for _, reference := range []string{string(sig), string(att), legacy} {
 		h.call(alice, "GET", target+"/"+reference, "").want(200)
 	}
+	h.call(alice, "GET", target+"/"+string(verdict), "").want(404)
 	// What was copied is whole, and stays when its source goes.
 	h.call(operator, "DELETE", "/projects/dev/repositories/app", "").want(204)
 	h.call(alice, "GET", target+"/1.0/history?platform=linux/arm64", "").want(200)

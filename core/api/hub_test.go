@@ -25,6 +25,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/ledger"
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/trust"
 	"github.com/hallmarkhub/hallmark/core/web"
 	"github.com/hallmarkhub/hallmark/jobservice"
 	jobqueue "github.com/hallmarkhub/hallmark/jobservice/queue/memory"
@@ -89,7 +90,12 @@ func startHub(t testing.TB, d *db.DB) *hub {
 	must(err)
 	loc, err := local.New(d, blobmemory.New(blobmemory.Options{}), local.Options{Record: ledger.Record})
 	must(err)
-	h.keeper = gatekeeper.New(loc, gatekeeper.Options{Store: h.store, Directory: h.dir, Host: "hub.test", Log: log})
+	secret, err := trust.NewSecret()
+	must(err)
+	signer, err := trust.LoadSigner(secret)
+	must(err)
+	h.keeper = gatekeeper.New(loc, gatekeeper.Options{Store: h.store, Directory: h.dir, Host: "hub.test", Log: log,
+		Attaching: &gatekeeper.Attaching{HubID: "the-hub", Signer: signer, Put: loc.Attach, Remove: loc.Detach}})
 	h.jobs = jobservice.New(d, jobqueue.New(), jobservice.Options{Log: log})
 	h.reg = access.Wrap(loc, h.dir)
 	h.api, err = New(Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.reg, Gate: h.keeper, Unlink: loc.DeleteRepository,

@@ -175,6 +175,7 @@ func matrix() map[string]expectation {
 		"getSystemInfo":   {"info", 200, "", ""},
 		"getSystemHealth": {"admin", 200, "", ""},
 		"getStatistics":   {"admin", 200, "", ""},
+		"getHubKey":       {"everybody", 200, "", ""},
 		"rotateKeys":      {"admin", 400, "", "x=1"},
 	}
 }

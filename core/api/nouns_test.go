@@ -222,10 +222,10 @@ func TestProjectsAndMembers(t *testing.T) {
 
 	// V-04: a maintainer writes the description and nothing that lowers a guard.
 	h.call(bob, "PATCH", "/projects/team", `{"description": "x"}`, "If-Match", "*").want(200)
-	for _, body := range []string{`{"visibility": "public"}`, `{"baseline": "off"}`, `{"sparse_indexes": true}`, `{"quota_bytes": 0}`} {
+	for _, body := range []string{`{"visibility": "public"}`, `{"baseline": "off"}`, `{"sparse_indexes": true}`, `{"attach_verdicts": true}`, `{"quota_bytes": 0}`} {
 		h.call(bob, "PATCH", "/projects/team", body, "If-Match", "*").wantProblem(403, core.CodeForbidden)
 	}
-	h.call(alice, "PATCH", "/projects/team", `{"visibility": "public", "baseline": "warn", "sparse_indexes": true}`, "If-Match", "*").want(200)
+	h.call(alice, "PATCH", "/projects/team", `{"visibility": "public", "baseline": "warn", "sparse_indexes": true, "attach_verdicts": true}`, "If-Match", "*").want(200)
 	h.call(alice, "PATCH", "/projects/team", `{"quota_bytes": 1}`, "If-Match", "*").wantProblem(403, core.CodeForbidden)
 	h.call(anonymous, "GET", "/projects/team", "").want(200)
 	if detail := h.call(bob, "PUT", "/projects/team/members/eve", `{"role": "guest"}`).wantProblem(403, core.CodeForbidden).Detail; !strings.Contains(detail, "owner") {

@@ -10,7 +10,7 @@ import (
 
 func showProject(p *core.Project, role core.Role) Project {
 	return Project{ID: p.ID, Name: p.Name, Visibility: Visibility(p.Visibility), Baseline: Baseline(p.Baseline), Description: p.Description,
-		QuotaBytes: p.QuotaBytes, SparseIndexes: p.SparseIndexes, Role: optional(Role(role)), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt}
+		QuotaBytes: p.QuotaBytes, SparseIndexes: p.SparseIndexes, AttachVerdicts: p.AttachVerdicts, Role: optional(Role(role)), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt}
 }
 
 // CreateProject makes a project, owned by the user who makes it.
@@ -33,6 +33,7 @@ func (a *API) CreateProject(ctx context.Context, r CreateProjectRequestObject) (
 	if r.Body.SparseIndexes != nil {
 		n.SparseIndexes = *r.Body.SparseIndexes
 	}
+	n.AttachVerdicts = isTrue(r.Body.AttachVerdicts)
 	p, err := a.store.CreateProject(ctx, n)
 	if err != nil {
 		return nil, err
@@ -55,7 +56,7 @@ func (a *API) quotaAllowed(c *call) error {
 // policyAllowed refuses what lowers a guard from anybody but an owner.
 func (a *API) policyAllowed(c *call) error {
 	return a.mayAlso(c, core.ActionProjectPolicy, core.Errorf(core.CodeForbidden,
-		"visibility, baseline and sparse indexes need %s in the project: change the description alone, or ask an owner",
+		"visibility, baseline, sparse indexes and attached verdicts need %s in the project: change the description alone, or ask an owner",
 		needed(core.ActionProjectPolicy)))
 }
 
@@ -105,7 +106,7 @@ func (a *API) UpdateProject(ctx context.Context, r UpdateProjectRequestObject) (
 		return nil, err
 	}
 	b := r.Body
-	if b.Visibility != nil || b.Baseline != nil || b.SparseIndexes != nil {
+	if b.Visibility != nil || b.Baseline != nil || b.SparseIndexes != nil || b.AttachVerdicts != nil {
 		if err := a.policyAllowed(c); err != nil {
 			return nil, err
 		}
@@ -116,7 +117,8 @@ func (a *API) UpdateProject(ctx context.Context, r UpdateProjectRequestObject) (
 		}
 	}
 	p, err := a.store.UpdateProject(ctx, c.project(), store.ProjectPatch{Visibility: (*core.Visibility)(b.Visibility),
-		Baseline: (*core.Baseline)(b.Baseline), Description: b.Description, SparseIndexes: b.SparseIndexes, QuotaBytes: b.QuotaBytes}, revision)
+		Baseline: (*core.Baseline)(b.Baseline), Description: b.Description, SparseIndexes: b.SparseIndexes, QuotaBytes: b.QuotaBytes,
+		AttachVerdicts: b.AttachVerdicts}, revision)
 	if err != nil {
 		return nil, err
 	}

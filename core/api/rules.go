@@ -143,6 +143,7 @@ func rules() map[string]rule {
 		"getSystemInfo":   {action: core.ActionHubInfoRead},
 		"getSystemHealth": {action: core.ActionHubHealthRead},
 		"getStatistics":   {action: core.ActionHubHealthRead},
+		"getHubKey":       {on: onAnybody},
 		"rotateKeys":      {action: core.ActionHubKeyRotate},
 	}
 }

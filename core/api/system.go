@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"strings"
+
+	"github.com/hallmarkhub/hallmark/core"
 )
 
 // Part is one part of the hub and how it is.
@@ -41,6 +43,15 @@ func (a *API) GetStatistics(ctx context.Context, _ GetStatisticsRequestObject) (
 	return GetStatistics200JSONResponse{Users: s.Users, Projects: s.Projects, PublicProjects: s.PublicProjects, Robots: s.Robots,
 		Repositories: s.Repositories, Artifacts: s.Artifacts, Tags: s.Tags, Blobs: s.Blobs, StoredBytes: s.StoredBytes,
 		UsedBytes: s.UsedBytes, Pulls: s.Pulls}, nil
+}
+
+// GetHubKey shows the key that the hub states its verdicts with.
+func (a *API) GetHubKey(context.Context, GetHubKeyRequestObject) (GetHubKeyResponseObject, error) {
+	pem := a.gate.HubKey()
+	if pem == "" {
+		return nil, core.Errorf(core.CodeNotFound, "this hub states no verdicts")
+	}
+	return GetHubKey200ApplicationXPemFileResponse{Body: strings.NewReader(pem), ContentLength: int64(len(pem))}, nil
 }
 
 // RotateKeys makes a new key for signing registry tokens.

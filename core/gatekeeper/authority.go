@@ -42,6 +42,12 @@ func (k *Keeper) SaveAuthority(ctx context.Context, p *core.Project, name string
 	if err := a.check(); err != nil {
 		return nil, false, err
 	}
+	if name == HubKeyName {
+		return nil, false, core.Invalid("/name", "the name %s is taken by the key that the hub states its verdicts with", HubKeyName)
+	}
+	if k.isHubKey(a.Fingerprint()) {
+		return nil, false, core.Invalid("/public_key", "this is the hub's own key: what the hub states of verdicts is no reason for one")
+	}
 	if a.Identity != nil {
 		if err := k.trustRootExists(ctx, p, a.Identity.TrustRoot); err != nil {
 			return nil, false, err
@@ -54,6 +60,11 @@ func (k *Keeper) SaveAuthority(ctx context.Context, p *core.Project, name string
 		}
 		return d, created, err
 	}
+}
+
+// isHubKey reports whether a fingerprint is that of the key that the hub states verdicts with.
+func (k *Keeper) isHubKey(fingerprint string) bool {
+	return k.opt.Attaching != nil && fingerprint == k.opt.Attaching.Signer.Public.Fingerprint
 }
 
 func (k *Keeper) saveAuthority(ctx context.Context, p *core.Project, name string, a Authority, revision int64) (*store.TrustDocument, bool, error) {

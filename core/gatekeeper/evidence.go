@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/trust"
 	"github.com/hallmarkhub/hallmark/registry"
@@ -33,7 +34,15 @@ func (k *Keeper) ReadEvidence(ctx context.Context, repository string, carrier di
 	if err != nil || parsed == nil {
 		return err
 	}
-	return k.readEvidence(ctx, repository, carrier, parsed)
+	// When it was pushed it may not have been possible to look.
+	err = k.notOurs(ctx, repository, carrier, parsed)
+	switch registry.CodeOf(err) {
+	case "":
+		return k.readEvidence(ctx, repository, carrier, parsed)
+	case registry.CodeDenied:
+		return k.opt.Attaching.Remove(core.WithPrincipal(ctx, core.System()), repository, carrier, func(*db.Tx) error { return nil })
+	}
+	return err
 }
 
 // readEvidence fails if anything in it breaks: a push that is stored is answered so, and a pull is refused.
@@ -47,15 +56,11 @@ func (k *Keeper) readEvidence(ctx context.Context, repository string, carrier di
 	if err != nil {
 		return err
 	}
-	var size int64
-	for _, l := range parsed.Layers {
-		size += min(max(l.Size, 0), maxContent)
-	}
-	size = min(size, maxReading)
-	if err := k.reading.Acquire(ctx, size); err != nil {
+	release, err := k.room(ctx, parsed)
+	if err != nil {
 		return err
 	}
-	defer k.reading.Release(size)
+	defer release()
 	items, err := k.items(ctx, repository, carrier, parsed)
 	if err != nil {
 		return err
@@ -66,6 +71,16 @@ func (k *Keeper) readEvidence(ctx context.Context, repository string, carrier di
 	}
 	known := func(s *core.Signer) bool { return now.policies.Knows(now.registered, s) }
 	return k.store.SaveEvidence(ctx, repository, string(carrier), found, known, now.revision)
+}
+
+// room waits until what a manifest brings may be read into memory.
+func (k *Keeper) room(ctx context.Context, parsed *registry.ParsedManifest) (release func(), err error) {
+	var size int64
+	for _, l := range parsed.Layers {
+		size += min(max(l.Size, 0), maxContent)
+	}
+	size = min(size, maxReading)
+	return func() { k.reading.Release(size) }, k.reading.Acquire(ctx, size)
 }
 
 // carrier is a manifest that may bring evidence; nil if it is gone.

@@ -19,10 +19,10 @@ import (
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/ledger"
 	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/trust"
 	"github.com/hallmarkhub/hallmark/core/trust/signertest"
 	"github.com/hallmarkhub/hallmark/migrations"
 	"github.com/hallmarkhub/hallmark/registry"
-	"github.com/hallmarkhub/hallmark/registry/blob"
 	"github.com/hallmarkhub/hallmark/registry/blob/memory"
 	"github.com/hallmarkhub/hallmark/registry/local"
 )
@@ -37,10 +37,12 @@ const (
 type hub struct {
 	*testing.T
 	db     *db.DB
-	blobs  blob.Store
 	store  *store.Store
 	dir    *store.Directory
 	keeper *gatekeeper.Keeper
+	local  *local.Registry
+	blobs  *memory.Store
+	signer *trust.Signer // the hub's own
 	reg    registry.Registry
 	below  *failing
 	team   *core.Project
@@ -59,6 +61,10 @@ func newHub(t *testing.T, d *db.DB) *hub {
 	ctx := t.Context()
 	h := &hub{T: t, db: d, system: core.WithPrincipal(ctx, core.System()), noted: map[store.GateRead]int{}}
 	h.must(migrations.Up(ctx, d))
+	secret, err := trust.NewSecret()
+	h.must(err)
+	h.signer, err = trust.LoadSigner(secret)
+	h.must(err)
 	h.serve(memory.New(memory.Options{}))
 	h.team = h.project("team", core.BaselineEnforce)
 	h.owner, h.guest = h.member("olga", core.RoleOwner), h.member("gus", core.RoleGuest)
@@ -66,20 +72,27 @@ func newHub(t *testing.T, d *db.DB) *hub {
 }
 
 // serve starts what there is on the hub's database.
-func (h *hub) serve(blobs blob.Store) {
+func (h *hub) serve(blobs *memory.Store) {
 	h.Helper()
 	h.blobs, h.store = blobs, store.New(h.db)
 	h.dir = store.NewDirectory(h.store)
-	loc, err := local.New(h.db, blobs, local.Options{Record: ledger.Record})
+	h.local, h.keeper = h.process(h.db, h.store, h.dir)
+	h.reg = h.keeper.Wrap()
+	h.must(h.db.Follow(h.Context()))
+}
+
+// process is a registry and a gate over a database and the blobs of h.
+func (h *hub) process(d *db.DB, s *store.Store, dir *store.Directory) (*local.Registry, *gatekeeper.Keeper) {
+	h.Helper()
+	loc, err := local.New(d, h.blobs, local.Options{Record: ledger.Record})
 	h.must(err)
 	h.below = &failing{Registry: loc}
-	h.keeper = gatekeeper.New(h.below, gatekeeper.Options{Store: h.store, Directory: h.dir, Host: "hub.example",
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Note: func(ctx context.Context, read store.GateRead) {
+	return loc, gatekeeper.New(h.below, gatekeeper.Options{Store: s, Directory: dir, Host: "hub.example",
+		Attaching: &gatekeeper.Attaching{HubID: "the-hub", URL: "https://hub.example", Signer: h.signer, Put: loc.Attach, Remove: loc.Detach},
+		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)), Note: func(ctx context.Context, read store.GateRead) {
 			h.noted[read]++
 			h.by = core.PrincipalFrom(ctx).Kind
 		}})
-	h.reg = h.keeper.Wrap()
-	h.must(h.db.Follow(h.Context()))
 }
 
 func (h *hub) must(err error) {
@@ -125,6 +138,13 @@ func as(mediaType string, d ocispec.Descriptor) ocispec.Descriptor {
 // put pushes a manifest.
 func (h *hub) put(repo, tag string, m any, mediaType string) digest.Digest {
 	h.Helper()
+	d, err := h.tryPut(repo, tag, m, mediaType)
+	h.must(err)
+	return d
+}
+
+func (h *hub) tryPut(repo, tag string, m any, mediaType string) (digest.Digest, error) {
+	h.Helper()
 	b, err := json.Marshal(m)
 	h.must(err)
 	p := registry.ManifestPut{Digest: digest.FromBytes(b), MediaType: mediaType, Payload: b}
@@ -132,8 +152,7 @@ func (h *hub) put(repo, tag string, m any, mediaType string) digest.Digest {
 		p.Tags = []string{tag}
 	}
 	_, err = h.reg.PutManifest(h.owner, repo, p)
-	h.must(err)
-	return p.Digest
+	return p.Digest, err
 }
 
 // image is a pushed image.
@@ -178,10 +197,17 @@ func (h *hub) register(name string, a gatekeeper.Authority, revision int64) {
 // attach pushes content as cosign does: a manifest with an empty config and a subject.
 func (h *hub) attach(repo string, subject digest.Digest, content []byte, more ...ocispec.Descriptor) digest.Digest {
 	h.Helper()
+	d, err := h.tryAttach(repo, subject, content, nil, more...)
+	h.must(err)
+	return d
+}
+
+func (h *hub) tryAttach(repo string, subject digest.Digest, content []byte, annotations map[string]string, more ...ocispec.Descriptor) (digest.Digest, error) {
+	h.Helper()
 	config := as("application/vnd.oci.empty.v1+json", h.blob(repo, []byte("{}")))
 	layers := append([]ocispec.Descriptor{as(typeBundle, h.blob(repo, content))}, more...)
-	return h.put(repo, "", ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
-		ArtifactType: typeBundle, Config: config, Layers: layers,
+	return h.tryPut(repo, "", ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
+		ArtifactType: typeBundle, Config: config, Layers: layers, Annotations: annotations,
 		Subject: &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 1}}, ocispec.MediaTypeImageManifest)
 }
 
@@ -231,4 +257,11 @@ func (h *hub) blobCode(ctx context.Context, repo string, d digest.Digest) regist
 		h.Errorf("GET %v, HEAD %v", err, serr)
 	}
 	return registry.CodeOf(err)
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

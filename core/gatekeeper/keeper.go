@@ -26,8 +26,9 @@ type Options struct {
 	Floor     core.Baseline // no project's baseline is lower; "" or off: each as it likes
 	Host      string        // as clients name the hub, for the commands of a refusal; "": left open
 	// Link makes the address of the page of a verdict; nil: refusals name none.
-	Link     func(repository, digest string) string
-	Manifest registry.ManifestLimits // those under which manifests are taken
+	Link      func(repository, digest string) string
+	Manifest  registry.ManifestLimits // those under which manifests are taken
+	Attaching *Attaching              // nil: no verdicts are stated
 	// Note is told of the reads that the audit trail is to have; it must not wait. nil: nobody is told.
 	Note func(ctx context.Context, read store.GateRead)
 	Log  *slog.Logger

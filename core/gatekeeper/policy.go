@@ -31,6 +31,11 @@ func (k *Keeper) draft(ctx context.Context, p *core.Project, document string) (*
 	if err := belongs(policy, p); err != nil {
 		return nil, nil, err
 	}
+	for _, key := range policy.Keys() {
+		if k.isHubKey(key.Fingerprint) {
+			return nil, nil, gate.Problems{{Path: "/spec/authorities", Reason: "authority " + key.Authority + " is the hub's own key: what the hub states of verdicts is no reason for one"}}
+		}
+	}
 	m, err := k.materialWith(ctx, p, policy)
 	if err != nil {
 		return nil, nil, err

@@ -219,17 +219,31 @@ func (g *gated) Referrers(ctx context.Context, repo string, d digest.Digest, q r
 // PutManifest takes whatever may be pushed: it is reading that is decided on. Evidence is read at once, so that who signs
 // and pulls finds the signature counted.
 func (g *gated) PutManifest(ctx context.Context, repo string, put registry.ManifestPut) (*registry.Manifest, error) {
+	parsed, err := registry.ParseManifest(put.MediaType, put.Payload, g.opt.Manifest)
+	if err != nil || !trust.Classify(parsed).Evidential() {
+		return g.next.PutManifest(ctx, repo, put) // which says what is wrong with it
+	}
+	carrier := put.Digest
+	if carrier == "" {
+		carrier = digest.FromBytes(put.Payload)
+	}
+	if err := g.complete(ctx, repo, parsed); err != nil {
+		return nil, err
+	}
+	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), inlinePatience)
+	defer cancel()
+	unseen := g.notOurs(reading, repo, carrier, parsed)
+	if registry.CodeOf(unseen) == registry.CodeDenied {
+		return nil, unseen
+	}
 	m, err := g.next.PutManifest(ctx, repo, put)
 	if err != nil {
 		return nil, err
 	}
-	parsed, err := g.parse(m)
-	if err != nil || !trust.Classify(parsed).Evidential() {
-		return m, nil //nolint:nilerr // it was accepted under the limits of the registry behind
+	if err = unseen; err == nil {
+		err = g.readEvidence(reading, repo, m.Digest, parsed)
 	}
-	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), inlinePatience)
-	defer cancel()
-	if err := g.readEvidence(reading, repo, m.Digest, parsed); err != nil {
+	if err != nil {
 		// It stands in the list of what is owed.
 		g.opt.Log.WarnContext(ctx, "evidence was pushed and could not be read yet", "repository", repo, "digest", m.Digest, "error", err)
 	}

@@ -42,7 +42,7 @@ func TestStatements(t *testing.T) {
 		covered := h.image(repo, "covered", "covered")
 		h.sign(repo, h.index(repo, "", covered.digest), s)
 
-		got := h.statements(open, i)
+		got := h.reads(open, i)
 		file := "testdata/statements." + string(h.db.Engine()) + ".txt"
 		if *update {
 			h.must(os.WriteFile(file, []byte(got), 0o600))
@@ -65,7 +65,7 @@ func TestStatements(t *testing.T) {
 		} {
 			load.push()
 			h.analyze()
-			if got := h.statements(open, i); got != string(want) {
+			if got := h.reads(open, i); got != string(want) {
 				t.Errorf("beside %s other statements run:\n%s", load.name, got)
 			}
 			h.bounded(i, s)
@@ -87,8 +87,8 @@ func (h *hub) again(open dbtest.Open) *hub {
 	return &n
 }
 
-// statements runs reads by a guest and writes down what SQL each ran.
-func (h *hub) statements(open dbtest.Open, i image) string {
+// reads runs reads by a guest and writes down what SQL each ran.
+func (h *hub) reads(open dbtest.Open, i image) string {
 	h.Helper()
 	manifest := func(n *hub, ref registry.Reference) error {
 		_, err := n.reg.Manifest(h.guest, repo, ref, false)

@@ -32,6 +32,17 @@ func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
 	if err := store.Audit(tx, string(e.Kind), e.ProjectID, object, string(b)); err != nil {
 		return nil, err
 	}
+	switch e.Kind { // what the hub states of a verdict is evidence of nothing, or it would be owed anew by itself
+	case local.ManifestAttached:
+		return nil, store.References(tx, e.Repository, string(e.Digest))
+	case local.ManifestDetached:
+		return nil, nil
+	}
+	if e.Kind == local.ManifestPushed || e.Kind == local.ManifestDeleted {
+		if err := store.OweVerdicts(tx, e.Repository, string(e.Digest)); err != nil {
+			return nil, err
+		}
+	}
 	// Any manifest may bring evidence, cover another one or use its blobs: what was decided about the repository is over.
 	tx.Changed(store.ChangeEvidence, e.Repository)
 	if e.Kind != local.ManifestPushed {

@@ -24,12 +24,23 @@ type StoredEvidence struct {
 func (s *Store) SaveEvidence(ctx context.Context, repository, carrier string, all []core.Evidence, known func(*core.Signer) bool, trust int64) error {
 	return s.write(ctx, func(tx *db.Tx) error {
 		type link struct {
-			id string
-			at int64
+			id       string
+			at       int64
+			verdicts bool
 		}
-		at, found, err := row(tx.Query, `SELECT r.id, l.pushed_at FROM repository r JOIN manifest_link l ON l.repository_id = r.id
-			WHERE r.name = $1 AND l.digest = $2`, []any{repository, carrier}, func(row func(...any) error) (l link, err error) { return l, row(&l.id, &l.at) })
+		at, found, err := row(tx.Query, `SELECT r.id, l.pushed_at, p.attach_verdicts FROM repository r JOIN manifest_link l ON l.repository_id = r.id
+			JOIN project p ON p.id = r.project_id WHERE r.name = $1 AND l.digest = $2`, []any{repository, carrier},
+			func(row func(...any) error) (l link, err error) { return l, row(&l.id, &l.at, &l.verdicts) })
 		if err != nil || !found {
+			return err
+		}
+		owe := func() error {
+			if !at.verdicts {
+				return nil
+			}
+			return OweVerdicts(tx, repository, carrier)
+		}
+		if err := owe(); err != nil { // about what it was evidence of
 			return err
 		}
 		id := at.id
@@ -58,7 +69,7 @@ func (s *Store) SaveEvidence(ctx context.Context, repository, carrier string, al
 			return err
 		}
 		tx.Changed(ChangeEvidence, repository)
-		return nil
+		return owe()
 	})
 }
 

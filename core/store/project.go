@@ -9,21 +9,23 @@ import (
 
 // NewProject is what CreateProject needs. An empty Visibility means private, an empty Baseline enforce.
 type NewProject struct {
-	Name          string          `json:"name"`
-	Visibility    core.Visibility `json:"visibility"`
-	Baseline      core.Baseline   `json:"baseline"`
-	Description   string          `json:"description,omitempty"`
-	SparseIndexes bool            `json:"sparse_indexes,omitempty"`
-	QuotaBytes    int64           `json:"quota_bytes,omitempty"`
+	Name           string          `json:"name"`
+	Visibility     core.Visibility `json:"visibility"`
+	Baseline       core.Baseline   `json:"baseline"`
+	Description    string          `json:"description,omitempty"`
+	SparseIndexes  bool            `json:"sparse_indexes,omitempty"`
+	QuotaBytes     int64           `json:"quota_bytes,omitempty"`
+	AttachVerdicts bool            `json:"attach_verdicts,omitempty"`
 }
 
 // ProjectPatch names what UpdateProject changes; nil leaves a field as it is.
 type ProjectPatch struct {
-	Visibility    *core.Visibility `json:"visibility,omitempty"`
-	Baseline      *core.Baseline   `json:"baseline,omitempty"`
-	Description   *string          `json:"description,omitempty"`
-	SparseIndexes *bool            `json:"sparse_indexes,omitempty"`
-	QuotaBytes    *int64           `json:"quota_bytes,omitempty"`
+	Visibility     *core.Visibility `json:"visibility,omitempty"`
+	Baseline       *core.Baseline   `json:"baseline,omitempty"`
+	Description    *string          `json:"description,omitempty"`
+	SparseIndexes  *bool            `json:"sparse_indexes,omitempty"`
+	QuotaBytes     *int64           `json:"quota_bytes,omitempty"`
+	AttachVerdicts *bool            `json:"attach_verdicts,omitempty"`
 }
 
 // ProjectQuery asks for a page of projects in byte order of the names.
@@ -46,12 +48,12 @@ const (
 	maxDescription = 1024
 )
 
-const projectColumns = `p.id, p.name, p.visibility, p.baseline, p.description, p.sparse_indexes, p.quota_bytes, p.created_at, p.updated_at, p.revision`
+const projectColumns = `p.id, p.name, p.visibility, p.baseline, p.description, p.sparse_indexes, p.quota_bytes, p.attach_verdicts, p.created_at, p.updated_at, p.revision`
 
 func scanProject(row func(...any) error) (*core.Project, error) {
 	var p core.Project
 	var created, updated int64
-	err := row(&p.ID, &p.Name, &p.Visibility, &p.Baseline, &p.Description, &p.SparseIndexes, &p.QuotaBytes, &created, &updated, &p.Revision)
+	err := row(&p.ID, &p.Name, &p.Visibility, &p.Baseline, &p.Description, &p.SparseIndexes, &p.QuotaBytes, &p.AttachVerdicts, &created, &updated, &p.Revision)
 	p.CreatedAt, p.UpdatedAt = db.Time(created), db.Time(updated)
 	return &p, err
 }
@@ -123,13 +125,13 @@ func (s *Store) CreateProject(ctx context.Context, n NewProject) (*core.Project,
 		return nil, err
 	}
 	p := &core.Project{ID: NewID(), Name: n.Name, Visibility: n.Visibility, Baseline: n.Baseline, Description: n.Description,
-		SparseIndexes: n.SparseIndexes, QuotaBytes: n.QuotaBytes, Revision: 1}
+		SparseIndexes: n.SparseIndexes, QuotaBytes: n.QuotaBytes, AttachVerdicts: n.AttachVerdicts, Revision: 1}
 	err := s.write(ctx, func(tx *db.Tx) error {
 		now := tx.Now()
 		p.CreatedAt, p.UpdatedAt = db.Time(now), db.Time(now)
-		c, err := tx.Exec(`INSERT INTO project (id, name, visibility, baseline, description, sparse_indexes, quota_bytes, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT (name) DO NOTHING`,
-			p.ID, p.Name, string(p.Visibility), string(p.Baseline), p.Description, p.SparseIndexes, p.QuotaBytes, now)
+		c, err := tx.Exec(`INSERT INTO project (id, name, visibility, baseline, description, sparse_indexes, quota_bytes, attach_verdicts, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (name) DO NOTHING`,
+			p.ID, p.Name, string(p.Visibility), string(p.Baseline), p.Description, p.SparseIndexes, p.QuotaBytes, p.AttachVerdicts, now)
 		if err := exactly(c, err, core.Errorf(core.CodeConflict, "the project name %q is taken: choose another one", p.Name)); err != nil {
 			return err
 		}
@@ -222,8 +224,9 @@ func (s *Store) UpdateProject(ctx context.Context, project *core.Project, patch 
 }
 
 func patchProject(tx *db.Tx, p *core.Project, patch ProjectPatch) error {
-	changed := set(&p.Visibility, patch.Visibility)
-	changed = set(&p.Baseline, patch.Baseline) || changed
+	verdicts := set(&p.Baseline, patch.Baseline)
+	verdicts = set(&p.AttachVerdicts, patch.AttachVerdicts) || verdicts
+	changed := set(&p.Visibility, patch.Visibility) || verdicts
 	changed = set(&p.Description, patch.Description) || changed
 	changed = set(&p.SparseIndexes, patch.SparseIndexes) || changed
 	changed = set(&p.QuotaBytes, patch.QuotaBytes) || changed
@@ -234,14 +237,19 @@ func patchProject(tx *db.Tx, p *core.Project, patch ProjectPatch) error {
 		return err
 	}
 	p.UpdatedAt = db.Time(tx.Now())
-	c, err := tx.Exec(`UPDATE project SET visibility = $1, baseline = $2, description = $3, sparse_indexes = $4, quota_bytes = $5,
-		updated_at = $6, revision = revision + 1 WHERE id = $7 AND revision = $8`,
-		string(p.Visibility), string(p.Baseline), p.Description, p.SparseIndexes, p.QuotaBytes, p.UpdatedAt.UnixMicro(), p.ID, p.Revision)
+	c, err := tx.Exec(`UPDATE project SET visibility = $1, baseline = $2, description = $3, sparse_indexes = $4, quota_bytes = $5, attach_verdicts = $6,
+		updated_at = $7, revision = revision + 1 WHERE id = $8 AND revision = $9`,
+		string(p.Visibility), string(p.Baseline), p.Description, p.SparseIndexes, p.QuotaBytes, p.AttachVerdicts, p.UpdatedAt.UnixMicro(), p.ID, p.Revision)
 	if err := exactly(c, err, stale("the project")); err != nil {
 		return err
 	}
 	p.Revision++
 	tx.Changed(ChangeProject, p.Name)
+	if verdicts {
+		if err := sweepSettings(tx, p.ID); err != nil {
+			return err
+		}
+	}
 	return Audit(tx, "project.update", p.ID, p.Name, detail(patch))
 }
 

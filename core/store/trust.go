@@ -186,6 +186,9 @@ func (s *Store) PutTrustDocument(ctx context.Context, p *core.Project, kind Trus
 			return err
 		}
 		tx.Changed(ChangeTrust, project)
+		if err := sweepScope(tx, scope); err != nil {
+			return err
+		}
 		return Audit(tx, string(kind)+".save", scope, trustObject(project, name), document)
 	})
 	return d, created, err
@@ -237,6 +240,9 @@ func (s *Store) DeleteTrustDocument(ctx context.Context, p *core.Project, kind T
 			return err
 		}
 		tx.Changed(ChangeTrust, project)
+		if err := sweepScope(tx, scope); err != nil {
+			return err
+		}
 		return Audit(tx, string(kind)+".delete", scope, trustObject(project, name), "")
 	})
 }

@@ -26,6 +26,7 @@ var ErrPassword = errors.New("the password of the private key is wrong")
 // Signer is a private key, and how cosign signs with one of its type. It may be used concurrently.
 type Signer struct {
 	Public *Key
+	PEM    string // the public key
 
 	signer signature.Signer
 }
@@ -33,11 +34,11 @@ type Signer struct {
 // GenerateKey makes a pair of ECDSA keys on P-256 in the files that cosign reads and writes: the private one encrypted
 // with password (PKCS #8 in NaCl's secretbox under scrypt), the public one as it is.
 func GenerateKey(password []byte) (private, public []byte, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	secret, err := NewSecret()
 	if err != nil {
 		return nil, nil, err
 	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	signer, err := LoadSigner(secret)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,12 +46,7 @@ func GenerateKey(password []byte) (private, public []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		return nil, nil, err
-	}
-	private = pem.EncodeToMemory(&pem.Block{Type: privateKeyBlock, Bytes: box})
-	return private, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
+	return pem.EncodeToMemory(&pem.Block{Type: privateKeyBlock, Bytes: box}), []byte(signer.PEM), nil
 }
 
 // ParsePrivateKey reads a private key that cosign or GenerateKey wrote. It is ErrPassword if the password is wrong.
@@ -75,6 +71,25 @@ func ParsePrivateKey(text, password []byte) (*Signer, error) {
 	return newSigner(parsed)
 }
 
+// NewSecret makes the private key of a Signer that is kept by other means than cosign's files (LoadSigner): ECDSA on P-256,
+// which every version of cosign verifies, in PKCS #8.
+func NewSecret() ([]byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return x509.MarshalPKCS8PrivateKey(key)
+}
+
+// LoadSigner makes a Signer of what NewSecret made.
+func LoadSigner(secret []byte) (*Signer, error) {
+	private, err := x509.ParsePKCS8PrivateKey(secret)
+	if err != nil {
+		return nil, err
+	}
+	return newSigner(private)
+}
+
 func newSigner(private crypto.PrivateKey) (*Signer, error) {
 	signer, err := signature.LoadDefaultSigner(private, options.WithED25519ph())
 	if err != nil {
@@ -89,9 +104,10 @@ func newSigner(private crypto.PrivateKey) (*Signer, error) {
 		return nil, err
 	}
 	// What the gate would not accept is not signed with.
-	key, err := ParseKey(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	key, err := ParseKey(text)
 	if err != nil {
 		return nil, err
 	}
-	return &Signer{Public: key, signer: signer}, nil
+	return &Signer{Public: key, PEM: string(text), signer: signer}, nil
 }

@@ -47,6 +47,12 @@ func (s *Signer) Attest(name string, d digest.Digest, predicateType string, pred
 		Subject: []subjectJSON{{Name: name, Digest: digests(d)}}})
 }
 
+// Summarize makes the bundle of a verification summary: what was verified of a digest that is called name.
+func (s *Signer) Summarize(name string, d digest.Digest, predicate []byte) ([]byte, error) {
+	return s.bundle(statementJSON{Type: statementV1, PredicateType: core.PredicateVerdict, Predicate: predicate,
+		Subject: []subjectJSON{{Name: name, Digest: digests(d)}}})
+}
+
 func digests(d digest.Digest) map[string]string {
 	return map[string]string{d.Algorithm().String(): d.Encoded()}
 }

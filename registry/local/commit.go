@@ -187,10 +187,10 @@ func (l *Registry) linkAtOnce(ctx context.Context, s *session, d digest.Digest, 
 			ON CONFLICT (repository_id, digest) DO UPDATE SET leased_until = excluded.leased_until RETURNING repository_id
 		), charged AS (
 			INSERT INTO project_blob (project_id, digest, size)
-			SELECT ended.project_id, CAST($4 AS TEXT), CAST($6 AS BIGINT) FROM ended, linked
+			SELECT ended.project_id, CAST($4 AS TEXT), CAST($6 AS BIGINT) FROM ended, linked WHERE CAST($10 AS BOOLEAN)
 			ON CONFLICT (project_id, digest) DO UPDATE SET size = excluded.size WHERE project_blob.size <> excluded.size
 		) SELECT id FROM ended`,
-		[]any{s.repo, s.id, s.writer, string(d), s.key, s.size, now, lease, now + l.opt.GarbageDelay.Microseconds()}, &id)
+		[]any{s.repo, s.id, s.writer, string(d), s.key, s.size, now, lease, now + l.opt.GarbageDelay.Microseconds(), charged(ctx)}, &id)
 	if errors.Is(err, db.ErrNoRows) {
 		err = uploadUnknown(s.id) // or it went with its repository
 	}
@@ -210,6 +210,9 @@ func linkBlob(tx *db.Tx, repositoryID, project string, d digest.Digest, size, le
 // charge counts bytes of a digest for a project, unless it has them already. Then the row is locked all the same, so
 // that nobody refunds them who does not see our link yet.
 func charge(tx *db.Tx, project string, d digest.Digest, size int64) error {
+	if !charged(tx.Context()) {
+		return nil
+	}
 	_, err := tx.Exec(`INSERT INTO project_blob (project_id, digest, size) VALUES ($1, $2, $3)
 		ON CONFLICT (project_id, digest) DO UPDATE SET size = excluded.size WHERE project_blob.size <> excluded.size`,
 		project, string(d), size)

@@ -27,19 +27,26 @@ func (l *Registry) DeleteManifest(ctx context.Context, repo string, d digest.Dig
 		if n == 0 {
 			return manifestUnknown(repo, registry.Reference{Digest: d})
 		}
-		tags, err := l.untag(tx, repo, id, d)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(`DELETE FROM manifest_link WHERE repository_id = $1 AND digest = $2`, id, string(d)); err != nil {
-			return err
-		}
-		if err := refund(tx, project, string(d)); err != nil {
-			return err
-		}
-		l.changed(tx, changeManifest, repo, string(d))
-		return l.record(tx, Event{Kind: ManifestDeleted, ProjectID: project, Repository: repo, Digest: d, Tags: tags})
+		return l.unlinkManifest(tx, repo, id, Event{Kind: ManifestDeleted, ProjectID: project, Repository: repo, Digest: d})
 	})
+}
+
+// unlinkManifest takes a manifest out of a repository, with its tags.
+func (l *Registry) unlinkManifest(tx *db.Tx, repo, id string, e Event) (err error) {
+	if e.Tags, err = l.untag(tx, repo, id, e.Digest); err != nil {
+		return err
+	}
+	if err := l.record(tx, e); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(`DELETE FROM manifest_link WHERE repository_id = $1 AND digest = $2`, id, string(e.Digest)); err != nil {
+		return err
+	}
+	if err := refund(tx, e.ProjectID, string(e.Digest)); err != nil {
+		return err
+	}
+	l.changed(tx, changeManifest, repo, string(e.Digest))
+	return nil
 }
 
 // untag removes the tags of a manifest.
@@ -108,9 +115,7 @@ func (l *Registry) DeleteBlob(ctx context.Context, repo string, d digest.Digest)
 		if n == 0 {
 			return blobUnknown(repo, d)
 		}
-		n, err = tx.Exec(`DELETE FROM blob_link WHERE repository_id = $1 AND digest = $2 AND NOT EXISTS (
-			SELECT 1 FROM manifest_reference f JOIN manifest_link l ON l.digest = f.manifest AND l.repository_id = $1
-			WHERE f.target = $2 AND f.kind = 'blob')`, id, string(d))
+		n, err = unlinkBlob(tx, id, d)
 		if err != nil {
 			return err
 		}
@@ -123,6 +128,13 @@ func (l *Registry) DeleteBlob(ctx context.Context, repo string, d digest.Digest)
 		l.changed(tx, changeBlob, repo, string(d))
 		return l.record(tx, Event{Kind: BlobDeleted, ProjectID: project, Repository: repo, Digest: d})
 	})
+}
+
+// unlinkBlob takes a blob out of a repository if no manifest there refers to it.
+func unlinkBlob(tx *db.Tx, id string, d digest.Digest) (int64, error) {
+	return tx.Exec(`DELETE FROM blob_link WHERE repository_id = $1 AND digest = $2 AND NOT EXISTS (
+		SELECT 1 FROM manifest_reference f JOIN manifest_link l ON l.digest = f.manifest AND l.repository_id = $1
+		WHERE f.target = $2 AND f.kind = 'blob')`, id, string(d))
 }
 
 // DeleteRepository removes a repository with all it has, in the transaction of a caller who has recorded that.

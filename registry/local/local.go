@@ -19,8 +19,8 @@ import (
 
 // Options of New. Zero values take the defaults of docs/limits.md.
 type Options struct {
-	// Record is called inside the transaction of every change that a client sees, before it commits. What it returns
-	// is called after the commit.
+	// Record is called inside the transaction of every change that a client sees, before it commits; of a deleted
+	// manifest while its row is still there. What it returns is called after the commit.
 	Record func(tx *db.Tx, e Event) (committed func(), err error)
 
 	// Full, if set, is asked before content is taken. While it says true, pushes are refused and deletes are not.
@@ -205,6 +205,9 @@ const (
 	ManifestDeleted EventKind = "manifest.delete"
 	TagDeleted      EventKind = "tag.delete"
 	BlobDeleted     EventKind = "blob.delete"
+	// ManifestAttached and ManifestDetached are of what the hub itself says about a manifest (Attach).
+	ManifestAttached EventKind = "manifest.attach"
+	ManifestDetached EventKind = "manifest.detach"
 )
 
 // Event is a change that a client sees, as Options.Record is told of it.

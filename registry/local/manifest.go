@@ -20,6 +20,22 @@ import (
 
 // PutManifest implements registry.Writer.
 func (l *Registry) PutManifest(ctx context.Context, repo string, put registry.ManifestPut) (*registry.Manifest, error) {
+	row, err := l.parse(put)
+	if err != nil {
+		return nil, err
+	}
+	tags := slices.Clone(put.Tags)
+	slices.Sort(tags)
+	tags = slices.Compact(tags)
+	err = l.write(ctx, repo, func(tx *db.Tx, r repository) error { return l.putManifest(tx, repo, r, row, tags) })
+	if err != nil {
+		return nil, err
+	}
+	return row.Manifest, nil
+}
+
+// parse checks what is pushed, and makes of it what is written.
+func (l *Registry) parse(put registry.ManifestPut) (*manifestRow, error) {
 	parsed, err := registry.ParseManifest(put.MediaType, put.Payload, l.opt.Manifest)
 	if err != nil {
 		return nil, err
@@ -44,18 +60,7 @@ func (l *Registry) PutManifest(ctx context.Context, repo string, put registry.Ma
 	if parsed.Subject != nil {
 		m.Subject = parsed.Subject.Digest
 	}
-	tags := slices.Clone(put.Tags)
-	slices.Sort(tags)
-	tags = slices.Compact(tags)
-	row, err := newManifestRow(m, parsed)
-	if err != nil {
-		return nil, err
-	}
-	err = l.write(ctx, repo, func(tx *db.Tx, r repository) error { return l.putManifest(tx, repo, r, row, tags) })
-	if err != nil {
-		return nil, err
-	}
-	return m, nil
+	return newManifestRow(m, parsed)
 }
 
 // manifestRow is a manifest with everything that is written of it, made before the transaction begins.
@@ -113,20 +118,8 @@ func digests(ds []ocispec.Descriptor) []string {
 // nothing that the manifest refers to can go between the check and the commit.
 func (l *Registry) putManifest(tx *db.Tx, repo string, r repository, m *manifestRow, tags []string) error {
 	now := tx.Now()
-	lease := now + l.opt.Lease.Microseconds()
 	by := core.PrincipalFrom(tx.Context()).Actor()
-	store := storeStepwise
-	if l.db.Engine() == db.Postgres {
-		store = storeAtOnce
-	}
-	if err := store(tx, r, m, now, lease, by); err != nil {
-		return err
-	}
-	needed := m.needed(r.sparse)
-	if err := l.renewLeases(tx, "manifest_link", repo, r.id, m.children, needed, lease); err != nil {
-		return err
-	}
-	if err := l.renewLeases(tx, "blob_link", repo, r.id, m.blobs, needed, lease); err != nil {
+	if err := l.linkManifest(tx, repo, r, m, now, by); err != nil {
 		return err
 	}
 	if err := l.putTags(tx, repo, r.id, string(m.Digest), tags, now, by); err != nil {
@@ -139,6 +132,23 @@ func (l *Registry) putManifest(tx *db.Tx, repo string, r repository, m *manifest
 	}
 	return l.record(tx, Event{Kind: ManifestPushed, ProjectID: r.project, Repository: repo, Digest: m.Digest,
 		MediaType: m.MediaType, Tags: tags, Subject: m.Subject})
+}
+
+// linkManifest stores a manifest and takes what it refers to.
+func (l *Registry) linkManifest(tx *db.Tx, repo string, r repository, m *manifestRow, now int64, by string) error {
+	lease := now + l.opt.Lease.Microseconds()
+	store := storeStepwise
+	if l.db.Engine() == db.Postgres {
+		store = storeAtOnce
+	}
+	if err := store(tx, r, m, now, lease, by); err != nil {
+		return err
+	}
+	needed := m.needed(r.sparse)
+	if err := l.renewLeases(tx, "manifest_link", repo, r.id, m.children, needed, lease); err != nil {
+		return err
+	}
+	return l.renewLeases(tx, "blob_link", repo, r.id, m.blobs, needed, lease)
 }
 
 // needed reports whether a digest that the manifest refers to has to be there. In a project that allows sparse content
@@ -275,10 +285,10 @@ func storeAtOnce(tx *db.Tx, r repository, m *manifestRow, now, lease int64, by s
 			ON CONFLICT (repository_id, digest) DO UPDATE SET leased_until = excluded.leased_until RETURNING repository_id
 		), charged AS (
 			INSERT INTO project_blob (project_id, digest, size)
-			SELECT home.project_id, CAST($1 AS TEXT), CAST($3 AS BIGINT) FROM home, linked
+			SELECT home.project_id, CAST($1 AS TEXT), CAST($3 AS BIGINT) FROM home, linked WHERE CAST($18 AS BOOLEAN)
 			ON CONFLICT (project_id, digest) DO UPDATE SET size = excluded.size WHERE project_blob.size <> excluded.size
 		) SELECT repository_id FROM linked`,
-		append(m.columns(now), r.id, targets, kinds, lease, by)...).Scan(&id)
+		append(m.columns(now), r.id, targets, kinds, lease, by, charged(tx.Context()))...).Scan(&id)
 	if errors.Is(err, db.ErrNoRows) {
 		err = errors.New("the repository was deleted meanwhile") // write looks again
 	}

@@ -39,7 +39,9 @@ const (
 	ActionHubJobWrite      Action = "hub.job.write"
 	ActionHubKeyRotate     Action = "hub.key.rotate"
 	ActionHubTrustWrite    Action = "hub.trust.write" // authorities, trust roots and policies of every project
-	ActionHubInfoRead      Action = "hub.info.read"   // version, addresses and what every project is demanded: any signed-in principal
+	ActionHubRegistryRead  Action = "hub.registry.read"
+	ActionHubRegistryWrite Action = "hub.registry.write" // to which hosts the hub talks and as whom, and projects that do so
+	ActionHubInfoRead      Action = "hub.info.read"      // version, addresses and what every project is demanded: any signed-in principal
 	ActionHubHealthRead    Action = "hub.health.read"
 )
 

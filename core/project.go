@@ -43,9 +43,11 @@ type Project struct {
 	SparseIndexes  bool  // manifests may name layers and children that are not there
 	QuotaBytes     int64 // 0: the hub's default
 	AttachVerdicts bool  // the hub states what passes as an attestation of its own
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
-	Revision       int64 // grows with every change; the ETag
+	// Registry names the existing registry that the project stands in front of; "": what is pushed lies in the hub.
+	Registry  string
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	Revision  int64 // grows with every change; the ETag
 }
 
 // Public reports whether everybody may pull.

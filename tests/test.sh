@@ -58,8 +58,8 @@ e2e) e2e "${E2E_STACKS:-sqlite,postgres}" "${E2E_CLIENTS:-}" ;;
 crash) crash "${CRASH_SEEDS:-5}" ;;
 test)
 	unit
-	e2e sqlite docker,crane,oras,helm,cosign,cosign2,gate
-	e2e postgres docker,cosign,gate
+	e2e sqlite docker,crane,oras,helm,cosign,cosign2,gate,existing
+	e2e postgres docker,cosign,gate,existing
 	crash 3
 	;;
 all)

@@ -19,7 +19,7 @@ func (c *cli) createCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef("say what: see %s --help", cmd.CommandPath())
 		}}
-	cmd.AddCommand(c.createProject(), c.createUser(), c.createMember(), c.createRobot(), c.createToken(), c.createLabel(), c.createTag())
+	cmd.AddCommand(c.createProject(), c.createRegistry(), c.createUser(), c.createMember(), c.createRobot(), c.createToken(), c.createLabel(), c.createTag())
 	return cmd
 }
 
@@ -54,6 +54,7 @@ type (
 		Quota       *int64  `json:"quota_bytes,omitempty"`
 		Sparse      bool    `json:"sparse_indexes,omitempty"`
 		Attach      bool    `json:"attach_verdicts,omitempty"`
+		Registry    *string `json:"registry,omitempty"`
 	}
 	userBody struct {
 		Username    string  `json:"username"`
@@ -84,11 +85,12 @@ type (
 
 func (c *cli) createProject() *cobra.Command {
 	var public, sparse, attach bool
-	var baseline, description string
+	var baseline, description, registry string
 	var quota int64
 	cmd := c.creator("project NAME", "Make a project, which you own", "  hallmark create project team --description 'Our team'",
 		func(ctx context.Context, cl *client.Client, name string) error {
-			body := projectBody{Name: name, Visibility: "private", Baseline: given(baseline), Description: given(description), Sparse: sparse, Attach: attach}
+			body := projectBody{Name: name, Visibility: "private", Baseline: given(baseline), Description: given(description), Sparse: sparse,
+				Attach: attach, Registry: given(registry)}
 			if public {
 				body.Visibility = "public"
 			}
@@ -106,6 +108,7 @@ func (c *cli) createProject() *cobra.Command {
 	cmd.Flags().BoolVar(&sparse, "sparse-indexes", false, "manifests may be pushed without their layers or children")
 	cmd.Flags().StringVar(&baseline, "baseline", "", "enforce, warn or off")
 	cmd.Flags().StringVar(&description, "description", "", "what it is for")
+	cmd.Flags().StringVar(&registry, "registry", "", "the existing registry it stands in front of; administrators only")
 	cmd.Flags().Int64Var(&quota, "quota-bytes", 0, "how much it may hold; administrators only")
 	return cmd
 }

@@ -38,6 +38,7 @@ func kinds() []kind {
 	return []kind{
 		{name: "user", plural: "users", collection: "users", key: "username", columns: []string{"username", "admin", "disabled", "email", "display_name"}},
 		{name: "token", plural: "tokens", in: inMe, collection: "tokens", key: "name", byID: true, columns: []string{"name", "created_at", "expires_at", "last_used_at"}},
+		{name: "registry", plural: "registries", collection: "registries", key: "name", columns: []string{"name", "url", "username", "updated_at"}},
 		{name: "project", plural: "projects", collection: "projects", key: "name", columns: []string{"name", "visibility", "role", "description"}},
 		{name: "member", plural: "members", in: inProject, collection: "members", key: "username", columns: []string{"username", "role", "created_at"}},
 		{name: "robot", plural: "robots", in: inProject, collection: "robots", key: "name", byID: true, columns: []string{"name", "username", "disabled", "expires_at", "last_used_at"}},

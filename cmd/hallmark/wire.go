@@ -19,6 +19,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/trust"
+	"github.com/hallmarkhub/hallmark/core/upstream"
 	"github.com/hallmarkhub/hallmark/jobservice"
 	"github.com/hallmarkhub/hallmark/jobservice/queue/memory"
 	"github.com/hallmarkhub/hallmark/jobservice/work"
@@ -34,18 +35,19 @@ type hub struct {
 
 	access *slog.Logger // one line for each request, in blocks
 
-	db       *db.DB
-	blobs    blob.Store
-	store    *store.Store
-	dir      *store.Directory
-	auth     *auth.Authenticator
-	proxies  *auth.Proxies
-	keyring  *seal.Keyring
-	keeper   *gatekeeper.Keeper
-	registry registry.Registry // with rights, and with the gate below them
-	jobs     *jobservice.Runner
-	pulls    *ledger.Pulls
-	reads    *ledger.GateReads
+	db        *db.DB
+	blobs     blob.Store
+	store     *store.Store
+	dir       *store.Directory
+	auth      *auth.Authenticator
+	proxies   *auth.Proxies
+	keyring   *seal.Keyring
+	keeper    *gatekeeper.Keeper
+	registry  registry.Registry // with rights, and with the gate below them
+	endpoints *upstream.Endpoints
+	jobs      *jobservice.Runner
+	pulls     *ledger.Pulls
+	reads     *ledger.GateReads
 
 	public, internal http.Handler
 	first            bool // the administrator was made by this start
@@ -58,7 +60,7 @@ type hub struct {
 	background func(ctx context.Context) // runs until ctx ends
 }
 
-// wire puts the rooms together: local -> gatekeeper -> access -> server, and everything beside them.
+// wire puts the rooms together: local and remote -> upstream -> gatekeeper -> access -> server, and everything beside them.
 func wire(ctx context.Context, o *opened) (*hub, error) {
 	h := &hub{cfg: o.cfg, log: o.log, access: o.access, db: o.db, blobs: o.blobs, keyring: o.keyring, store: store.New(o.db)}
 	if err := h.wireAuth(ctx, o); err != nil {
@@ -80,7 +82,9 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 		return nil, err
 	}
 	h.pulls, h.reads = ledger.NewPulls(h.store, o.log), ledger.NewGateReads(h.store, o.log)
-	h.keeper = gatekeeper.New(loc, gatekeeper.Options{Store: h.store, Directory: h.dir, Manifest: limits, Log: o.log, Attaching: attaching,
+	h.endpoints = upstream.NewEndpoints(h.store, o.keyring)
+	all := upstream.New(loc, upstream.Options{Store: h.store, Directory: h.dir, Endpoints: h.endpoints, Record: ledger.Audit, Log: o.log})
+	h.keeper = gatekeeper.New(all, gatekeeper.Options{Store: h.store, Directory: h.dir, Manifest: limits, Log: o.log, Attaching: attaching,
 		Floor: core.Baseline(o.cfg.String("baseline_floor")), Host: o.host(), Link: o.verdictLink(), Note: h.reads.Note})
 	h.registry = access.Wrap(h.keeper.Wrap(), h.dir)
 	if err := h.keeper.NoteTerms(ctx); err != nil {

@@ -69,7 +69,8 @@ func anySignedIn(a core.Action) bool {
 func known(a core.Action) bool {
 	switch a {
 	case core.ActionHubQuotaWrite, core.ActionHubUserRead, core.ActionHubUserWrite, core.ActionHubAuditRead,
-		core.ActionHubJobRead, core.ActionHubJobWrite, core.ActionHubKeyRotate, core.ActionHubTrustWrite, core.ActionHubHealthRead:
+		core.ActionHubJobRead, core.ActionHubJobWrite, core.ActionHubKeyRotate, core.ActionHubTrustWrite, core.ActionHubHealthRead,
+		core.ActionHubRegistryRead, core.ActionHubRegistryWrite:
 		return true
 	}
 	return anySignedIn(a) || needs(a) != core.RoleNone

@@ -539,6 +539,9 @@ type Project struct {
 	// QuotaBytes 0: the hub's default.
 	QuotaBytes int64 `json:"quota_bytes"`
 
+	// Registry The existing registry it stands in front of; absent: what is pushed lies in the hub.
+	Registry *string `json:"registry,omitempty"`
+
 	// Repositories How many it has. Not in lists.
 	Repositories  *int64    `json:"repositories,omitempty"`
 	Role          *Role     `json:"role,omitempty"`
@@ -566,6 +569,9 @@ type ProjectCreate struct {
 
 	// QuotaBytes 0: the hub's default. Administrators only.
 	QuotaBytes *int64 `json:"quota_bytes,omitempty"`
+
+	// Registry The existing registry the project stands in front of: its repository `project/rest` is `rest` there. Cannot be changed later. Administrators only.
+	Registry *string `json:"registry,omitempty"`
 
 	// SparseIndexes An index may name images that are not here.
 	SparseIndexes *bool `json:"sparse_indexes,omitempty"`
@@ -613,6 +619,54 @@ type Refusal = gatekeeper.Refusal
 
 // RefusedPulls defines model for RefusedPulls.
 type RefusedPulls = gatekeeper.RefusedPulls
+
+// Registry defines model for Registry.
+type Registry struct {
+	CaPem     string    `json:"ca_pem"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Name Lower case letters, digits, and `.`, `_`, `-` between them.
+	//
+	// Example: release
+	Name      TrustName `json:"name"`
+	PlainHTTP bool      `json:"plain_http"`
+	TokenHost string    `json:"token_host"`
+	UpdatedAt time.Time `json:"updated_at"`
+	URL       string    `json:"url"`
+	Username  string    `json:"username"`
+}
+
+// RegistryCheck defines model for RegistryCheck.
+type RegistryCheck struct {
+	// Message What is wrong, and what to do.
+	Message string `json:"message"`
+	Ok      bool   `json:"ok"`
+}
+
+// RegistryPut defines model for RegistryPut.
+type RegistryPut struct {
+	// CaPem Certificates in PEM that may have issued its own, besides those of the system.
+	CaPem *string `json:"ca_pem,omitempty"`
+
+	// Password Never shown. Empty: none.
+	Password *string `json:"password,omitempty"`
+
+	// PlainHTTP The URL begins with http://, and that is meant: everybody on the way can read the password and change what is answered.
+	PlainHTTP *bool `json:"plain_http,omitempty"`
+
+	// TokenHost Host of its token service, if that is another: the credentials go there and to no third one.
+	//
+	// Example: auth.example.org
+	TokenHost *string `json:"token_host,omitempty"`
+
+	// URL Scheme, host and port.
+	//
+	// Example: https://registry.example.org
+	URL string `json:"url"`
+
+	// Username Absent: anonymously.
+	Username *string `json:"username,omitempty"`
+}
 
 // Repair Whoever alone could let most of it pass, pulls before artifacts. It has an authority or an identity.
 type Repair = gatekeeper.Repair
@@ -1044,6 +1098,11 @@ type QueryParam = string
 
 // ReferenceParam Example: 1.2
 type ReferenceParam = Reference
+
+// RegistryParam Lower case letters, digits, and `.`, `_`, `-` between them.
+//
+// Example: release
+type RegistryParam = TrustName
 
 // RepositoryParam Example: app
 type RepositoryParam = RepositoryPath
@@ -1544,6 +1603,27 @@ type PutProjectTrustRootParams struct {
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
 
+// ListRegistriesParams defines parameters for ListRegistries.
+type ListRegistriesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteRegistryParams defines parameters for DeleteRegistry.
+type DeleteRegistryParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// PutRegistryParams defines parameters for PutRegistry.
+type PutRegistryParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -1687,6 +1767,9 @@ type RotateRobotJSONRequestBody = RobotRotate
 
 // PutProjectTrustRootJSONRequestBody defines body for PutProjectTrustRoot for application/json ContentType.
 type PutProjectTrustRootJSONRequestBody = TrustRootPut
+
+// PutRegistryJSONRequestBody defines body for PutRegistry for application/json ContentType.
+type PutRegistryJSONRequestBody = RegistryPut
 
 // CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
 type CreateSessionJSONRequestBody = SessionCreate
@@ -1930,6 +2013,21 @@ type ServerInterface interface {
 	// PutProjectTrustRoot Make or change a trust root of a project
 	// (PUT /projects/{project}/trust-roots/{root})
 	PutProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam, params PutProjectTrustRootParams)
+	// ListRegistries List the existing registries
+	// (GET /registries)
+	ListRegistries(w http.ResponseWriter, r *http.Request, params ListRegistriesParams)
+	// DeleteRegistry Forget an existing registry
+	// (DELETE /registries/{registry})
+	DeleteRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam, params DeleteRegistryParams)
+	// GetRegistry One existing registry
+	// (GET /registries/{registry})
+	GetRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam)
+	// PutRegistry Make or change an existing registry
+	// (PUT /registries/{registry})
+	PutRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam, params PutRegistryParams)
+	// CheckRegistry Ask an existing registry whether it answers and takes the credentials
+	// (POST /registries/{registry}/check)
+	CheckRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam)
 	// DeleteSessions Log out everywhere
 	// (DELETE /sessions)
 	DeleteSessions(w http.ResponseWriter, r *http.Request)
@@ -2437,6 +2535,36 @@ func (_ Unimplemented) GetProjectTrustRoot(w http.ResponseWriter, r *http.Reques
 // PutProjectTrustRoot Make or change a trust root of a project
 // (PUT /projects/{project}/trust-roots/{root})
 func (_ Unimplemented) PutProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam, params PutProjectTrustRootParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListRegistries List the existing registries
+// (GET /registries)
+func (_ Unimplemented) ListRegistries(w http.ResponseWriter, r *http.Request, params ListRegistriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteRegistry Forget an existing registry
+// (DELETE /registries/{registry})
+func (_ Unimplemented) DeleteRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam, params DeleteRegistryParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetRegistry One existing registry
+// (GET /registries/{registry})
+func (_ Unimplemented) GetRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutRegistry Make or change an existing registry
+// (PUT /registries/{registry})
+func (_ Unimplemented) PutRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam, params PutRegistryParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CheckRegistry Ask an existing registry whether it answers and takes the credentials
+// (POST /registries/{registry}/check)
+func (_ Unimplemented) CheckRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -6624,6 +6752,204 @@ func (siw *ServerInterfaceWrapper) PutProjectTrustRoot(w http.ResponseWriter, r 
 	handler.ServeHTTP(w, r)
 }
 
+// ListRegistries operation middleware
+func (siw *ServerInterfaceWrapper) ListRegistries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRegistriesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRegistries(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteRegistry operation middleware
+func (siw *ServerInterfaceWrapper) DeleteRegistry(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "registry" -------------
+	var registry RegistryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "registry", chi.URLParam(r, "registry"), &registry, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "registry", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteRegistryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteRegistry(w, r, registry, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetRegistry operation middleware
+func (siw *ServerInterfaceWrapper) GetRegistry(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "registry" -------------
+	var registry RegistryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "registry", chi.URLParam(r, "registry"), &registry, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "registry", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetRegistry(w, r, registry)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutRegistry operation middleware
+func (siw *ServerInterfaceWrapper) PutRegistry(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "registry" -------------
+	var registry RegistryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "registry", chi.URLParam(r, "registry"), &registry, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "registry", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutRegistryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutRegistry(w, r, registry, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CheckRegistry operation middleware
+func (siw *ServerInterfaceWrapper) CheckRegistry(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "registry" -------------
+	var registry RegistryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "registry", chi.URLParam(r, "registry"), &registry, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "registry", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CheckRegistry(w, r, registry)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DeleteSessions operation middleware
 func (siw *ServerInterfaceWrapper) DeleteSessions(w http.ResponseWriter, r *http.Request) {
 
@@ -7641,6 +7967,21 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/sessions/{id}", wrapper.DeleteSession)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/registries", wrapper.ListRegistries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/registries/{registry}", wrapper.DeleteRegistry)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/registries/{registry}", wrapper.GetRegistry)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/registries/{registry}", wrapper.PutRegistry)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/registries/{registry}/check", wrapper.CheckRegistry)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/projects", wrapper.ListProjects)
@@ -11367,6 +11708,246 @@ func (response PutProjectTrustRootdefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type ListRegistriesRequestObject struct {
+	Params ListRegistriesParams
+}
+
+type ListRegistriesResponseObject interface {
+	VisitListRegistriesResponse(w http.ResponseWriter) error
+}
+
+type ListRegistries200ResponseHeaders struct {
+	Link *string
+}
+
+type ListRegistries200JSONResponse struct {
+	Body    []Registry
+	Headers ListRegistries200ResponseHeaders
+}
+
+func (response ListRegistries200JSONResponse) VisitListRegistriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRegistriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListRegistriesdefaultApplicationProblemPlusJSONResponse) VisitListRegistriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteRegistryRequestObject struct {
+	Registry RegistryParam `json:"registry"`
+	Params   DeleteRegistryParams
+}
+
+type DeleteRegistryResponseObject interface {
+	VisitDeleteRegistryResponse(w http.ResponseWriter) error
+}
+
+type DeleteRegistry204Response struct {
+}
+
+func (response DeleteRegistry204Response) VisitDeleteRegistryResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteRegistrydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteRegistrydefaultApplicationProblemPlusJSONResponse) VisitDeleteRegistryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRegistryRequestObject struct {
+	Registry RegistryParam `json:"registry"`
+}
+
+type GetRegistryResponseObject interface {
+	VisitGetRegistryResponse(w http.ResponseWriter) error
+}
+
+type GetRegistry200ResponseHeaders struct {
+	ETag string
+}
+
+type GetRegistry200JSONResponse struct {
+	Body    Registry
+	Headers GetRegistry200ResponseHeaders
+}
+
+func (response GetRegistry200JSONResponse) VisitGetRegistryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRegistrydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetRegistrydefaultApplicationProblemPlusJSONResponse) VisitGetRegistryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRegistryRequestObject struct {
+	Registry RegistryParam `json:"registry"`
+	Params   PutRegistryParams
+	Body     *PutRegistryJSONRequestBody
+}
+
+type PutRegistryResponseObject interface {
+	VisitPutRegistryResponse(w http.ResponseWriter) error
+}
+
+type PutRegistry200ResponseHeaders struct {
+	ETag string
+}
+
+type PutRegistry200JSONResponse struct {
+	Body    Registry
+	Headers PutRegistry200ResponseHeaders
+}
+
+func (response PutRegistry200JSONResponse) VisitPutRegistryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRegistry201ResponseHeaders struct {
+	ETag string
+}
+
+type PutRegistry201JSONResponse struct {
+	Body    Registry
+	Headers PutRegistry201ResponseHeaders
+}
+
+func (response PutRegistry201JSONResponse) VisitPutRegistryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRegistrydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutRegistrydefaultApplicationProblemPlusJSONResponse) VisitPutRegistryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckRegistryRequestObject struct {
+	Registry RegistryParam `json:"registry"`
+}
+
+type CheckRegistryResponseObject interface {
+	VisitCheckRegistryResponse(w http.ResponseWriter) error
+}
+
+type CheckRegistry200JSONResponse RegistryCheck
+
+func (response CheckRegistry200JSONResponse) VisitCheckRegistryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckRegistrydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CheckRegistrydefaultApplicationProblemPlusJSONResponse) VisitCheckRegistryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteSessionsRequestObject struct {
 }
 
@@ -12688,6 +13269,21 @@ type StrictServerInterface interface {
 	// PutProjectTrustRoot Make or change a trust root of a project
 	// (PUT /projects/{project}/trust-roots/{root})
 	PutProjectTrustRoot(ctx context.Context, request PutProjectTrustRootRequestObject) (PutProjectTrustRootResponseObject, error)
+	// ListRegistries List the existing registries
+	// (GET /registries)
+	ListRegistries(ctx context.Context, request ListRegistriesRequestObject) (ListRegistriesResponseObject, error)
+	// DeleteRegistry Forget an existing registry
+	// (DELETE /registries/{registry})
+	DeleteRegistry(ctx context.Context, request DeleteRegistryRequestObject) (DeleteRegistryResponseObject, error)
+	// GetRegistry One existing registry
+	// (GET /registries/{registry})
+	GetRegistry(ctx context.Context, request GetRegistryRequestObject) (GetRegistryResponseObject, error)
+	// PutRegistry Make or change an existing registry
+	// (PUT /registries/{registry})
+	PutRegistry(ctx context.Context, request PutRegistryRequestObject) (PutRegistryResponseObject, error)
+	// CheckRegistry Ask an existing registry whether it answers and takes the credentials
+	// (POST /registries/{registry}/check)
+	CheckRegistry(ctx context.Context, request CheckRegistryRequestObject) (CheckRegistryResponseObject, error)
 	// DeleteSessions Log out everywhere
 	// (DELETE /sessions)
 	DeleteSessions(ctx context.Context, request DeleteSessionsRequestObject) (DeleteSessionsResponseObject, error)
@@ -14851,6 +15447,145 @@ func (sh *strictHandler) PutProjectTrustRoot(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PutProjectTrustRootResponseObject); ok {
 		if err := validResponse.VisitPutProjectTrustRootResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListRegistries operation middleware
+func (sh *strictHandler) ListRegistries(w http.ResponseWriter, r *http.Request, params ListRegistriesParams) {
+	var request ListRegistriesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRegistries(ctx, request.(ListRegistriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRegistries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRegistriesResponseObject); ok {
+		if err := validResponse.VisitListRegistriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteRegistry operation middleware
+func (sh *strictHandler) DeleteRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam, params DeleteRegistryParams) {
+	var request DeleteRegistryRequestObject
+
+	request.Registry = registry
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteRegistry(ctx, request.(DeleteRegistryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteRegistry")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteRegistryResponseObject); ok {
+		if err := validResponse.VisitDeleteRegistryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRegistry operation middleware
+func (sh *strictHandler) GetRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam) {
+	var request GetRegistryRequestObject
+
+	request.Registry = registry
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRegistry(ctx, request.(GetRegistryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRegistry")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetRegistryResponseObject); ok {
+		if err := validResponse.VisitGetRegistryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutRegistry operation middleware
+func (sh *strictHandler) PutRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam, params PutRegistryParams) {
+	var request PutRegistryRequestObject
+
+	request.Registry = registry
+	request.Params = params
+
+	var body PutRegistryJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutRegistry(ctx, request.(PutRegistryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutRegistry")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutRegistryResponseObject); ok {
+		if err := validResponse.VisitPutRegistryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CheckRegistry operation middleware
+func (sh *strictHandler) CheckRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam) {
+	var request CheckRegistryRequestObject
+
+	request.Registry = registry
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckRegistry(ctx, request.(CheckRegistryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckRegistry")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckRegistryResponseObject); ok {
+		if err := validResponse.VisitCheckRegistryResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/core/upstream"
 	"github.com/hallmarkhub/hallmark/core/web"
 	"github.com/hallmarkhub/hallmark/jobservice"
 	"github.com/hallmarkhub/hallmark/registry"
@@ -39,6 +40,7 @@ type Options struct {
 	Jobs      *jobservice.Runner
 	Registry  registry.Registry // wrapped by access
 	Gate      *gatekeeper.Keeper
+	Upstream  *upstream.Endpoints
 	// Unlink removes what a repository holds in the transaction that removes it (registry/local: DeleteRepository).
 	Unlink func(tx *db.Tx, repository string) error
 	// Health tells how the parts of the hub are; nil: only the database is asked.
@@ -60,6 +62,7 @@ type API struct {
 	jobs        *jobservice.Runner
 	registry    registry.Registry
 	gate        *gatekeeper.Keeper
+	upstream    *upstream.Endpoints
 	unlink      func(tx *db.Tx, repository string) error
 	health      func(ctx context.Context) []Part
 	proxies     *auth.Proxies
@@ -79,7 +82,7 @@ type API struct {
 
 // New makes an API.
 func New(opt Options) (*API, error) {
-	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, gate: opt.Gate, unlink: opt.Unlink,
+	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, gate: opt.Gate, upstream: opt.Upstream, unlink: opt.Unlink,
 		health: opt.Health, proxies: opt.Auth.Proxies(), cursors: web.NewCursors(opt.CursorKey), rules: rules(),
 		baseline: opt.Baseline, version: opt.Version, commit: opt.Commit, timeout: opt.Timeout,
 		errors: web.Errors{Log: opt.Log, Challenge: `Bearer realm="Hallmark API"`}}

@@ -137,6 +137,9 @@ func (a *API) decide(c *call, rule rule) error {
 	if rule.on == onSelf && p.Kind != core.KindUser {
 		return core.Errorf(core.CodeForbidden, "only a user can do this, and %s is none", p.Name)
 	}
+	if in := c.standing.Project; rule.stored && in != nil && in.Registry != "" {
+		return core.Errorf(core.CodeConflict, "what is in project %s lies in the registry %s, which this hub stands in front of: list and change it there, or with the clients of a registry through this hub", in.Name, in.Registry)
+	}
 	if rule.fresh && isSession(p) {
 		return a.mustBeFresh(c.request)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/trust"
+	"github.com/hallmarkhub/hallmark/core/upstream"
 	"github.com/hallmarkhub/hallmark/core/web"
 	"github.com/hallmarkhub/hallmark/jobservice"
 	jobqueue "github.com/hallmarkhub/hallmark/jobservice/queue/memory"
@@ -98,7 +99,7 @@ func startHub(t testing.TB, d *db.DB) *hub {
 		Attaching: &gatekeeper.Attaching{HubID: "the-hub", Signer: signer, Put: loc.Attach, Remove: loc.Detach}})
 	h.jobs = jobservice.New(d, jobqueue.New(), jobservice.Options{Log: log})
 	h.reg = access.Wrap(loc, h.dir)
-	h.api, err = New(Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.reg, Gate: h.keeper, Unlink: loc.DeleteRepository,
+	h.api, err = New(Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.reg, Gate: h.keeper, Upstream: upstream.NewEndpoints(h.store, ring), Unlink: loc.DeleteRepository,
 		CursorKey: bytes.Repeat([]byte{9}, 32), Version: "1.2.3", Log: log})
 	must(err)
 	h.h = web.Origin(h.auth.Proxies(), h.api.Handler())

@@ -88,6 +88,12 @@ func matrix() map[string]expectation {
 		"deleteCurrentSession": {"self", 400, "", ""}, // there is none: a token was sent
 		"verifyCurrentSession": {"self", 400, "{}", ""},
 
+		"putRegistry":    {"admin", 400, "{}", ""},
+		"getRegistry":    {"admin", 200, "", ""},
+		"listRegistries": {"admin", 200, "", ""},
+		"deleteRegistry": {"admin", 428, "", ""},
+		"checkRegistry":  {"admin", 400, "", "x=1"},
+
 		"createProject": {"signed in", 400, "{}", ""},
 		"listProjects":  {"everybody", 200, "", ""},
 		"getProject":    {"read", 200, "", ""},
@@ -211,6 +217,9 @@ func populate(t *testing.T, h *hub) *population {
 		}
 	}
 	p.trust(nil, "private")
+	if _, _, err := h.api.upstream.Save(h.ctx, "existing", store.RegistryPut{URL: "https://registry.test"}, 0); err != nil {
+		t.Fatal(err)
+	}
 	stray, secret := p.newRobot(h.project("other", core.Private, nil))
 	p.who["stray"] = basic(stray.Username(), secret)
 	p.robot["other"] = stray.ID
@@ -255,7 +264,7 @@ func (p *population) path(template, project string) string {
 		id = p.job
 	}
 	return strings.NewReplacer("{project}", project, "{username}", "subject", "{id}", id, "{label}", "reviewed", "{repository}", "app",
-		"{tag}", "1.0", "{reference}", "1.0", "{authority}", "release", "{root}", "private", "{policy}", "signed").Replace(template)
+		"{tag}", "1.0", "{reference}", "1.0", "{authority}", "release", "{root}", "private", "{policy}", "signed", "{registry}", "existing").Replace(template)
 }
 
 // W-06: every operation x every kind of principal.

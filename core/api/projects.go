@@ -10,7 +10,8 @@ import (
 
 func showProject(p *core.Project, role core.Role) Project {
 	return Project{ID: p.ID, Name: p.Name, Visibility: Visibility(p.Visibility), Baseline: Baseline(p.Baseline), Description: p.Description,
-		QuotaBytes: p.QuotaBytes, SparseIndexes: p.SparseIndexes, AttachVerdicts: p.AttachVerdicts, Role: optional(Role(role)), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt}
+		QuotaBytes: p.QuotaBytes, SparseIndexes: p.SparseIndexes, AttachVerdicts: p.AttachVerdicts, Registry: optional(p.Registry),
+		Role: optional(Role(role)), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt}
 }
 
 // CreateProject makes a project, owned by the user who makes it.
@@ -21,12 +22,17 @@ func (a *API) CreateProject(ctx context.Context, r CreateProjectRequestObject) (
 			return nil, err
 		}
 	}
+	if r.Body.Registry != nil {
+		if err := a.registryAllowed(c); err != nil {
+			return nil, err
+		}
+	}
 	baseline := core.Baseline(text(r.Body.Baseline))
 	if baseline == "" {
 		baseline = a.baseline
 	}
 	n := store.NewProject{Name: r.Body.Name, Visibility: core.Visibility(r.Body.Visibility), Baseline: baseline,
-		Description: text(r.Body.Description)}
+		Description: text(r.Body.Description), Registry: text(r.Body.Registry)}
 	if r.Body.QuotaBytes != nil {
 		n.QuotaBytes = *r.Body.QuotaBytes
 	}
@@ -51,6 +57,14 @@ func (a *API) quotaAllowed(c *call) error {
 	return a.mayAlso(c, core.ActionHubQuotaWrite, &core.Error{Code: core.CodeForbidden,
 		Message: "only an administrator of the hub sets quotas: leave quota_bytes out",
 		Fields:  []core.FieldError{{Pointer: "/quota_bytes", Message: "is for administrators"}}})
+}
+
+// registryAllowed refuses a project in front of another registry from anybody but an administrator: it would make the hub
+// talk to hosts of its choice, and use the hub's credentials there.
+func (a *API) registryAllowed(c *call) error {
+	return a.mayAlso(c, core.ActionHubRegistryWrite, &core.Error{Code: core.CodeForbidden,
+		Message: "only an administrator of the hub puts a project in front of another registry: leave registry out",
+		Fields:  []core.FieldError{{Pointer: "/registry", Message: "is for administrators"}}})
 }
 
 // policyAllowed refuses what lowers a guard from anybody but an owner.
@@ -84,17 +98,20 @@ func (a *API) ListProjects(ctx context.Context, r ListProjectsRequestObject) (Li
 // GetProject shows a project.
 func (a *API) GetProject(ctx context.Context, _ GetProjectRequestObject) (GetProjectResponseObject, error) {
 	c := callOf(ctx)
-	p := showProject(c.project(), c.standing.Role)
+	shown := GetProject200JSONResponse{Body: showProject(c.project(), c.standing.Role), Headers: GetProject200ResponseHeaders{ETag: etag(c.project().Revision)}}
+	if c.project().Registry != "" {
+		return shown, nil // the registry behind counts what it has
+	}
 	usage, err := a.store.Usage(ctx, c.project())
 	if err != nil {
 		return nil, err
 	}
-	p.Repositories = &usage.Repositories
+	shown.Body.Repositories = &usage.Repositories
 	ownRobot := c.standing.Robot != nil && c.standing.Robot.Project == c.project().ID
 	if c.standing.Role != core.RoleNone || c.standing.Admin || ownRobot {
-		p.UsedBytes = &usage.Bytes
+		shown.Body.UsedBytes = &usage.Bytes
 	}
-	return GetProject200JSONResponse{Body: p, Headers: GetProject200ResponseHeaders{ETag: etag(c.project().Revision)}}, nil
+	return shown, nil
 }
 
 // UpdateProject changes a project. Each field asks for its own right (V-04): what lowers a guard is for owners, the quota

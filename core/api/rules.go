@@ -13,6 +13,8 @@ type rule struct {
 	on     object
 	// secret marks an answer that shows a secret once: it is never kept for a repeated request.
 	secret bool
+	// stored marks what is answered from what lies in the hub: of a project in front of another registry nothing does.
+	stored bool
 	// fresh asks a session for the password of the last minutes whoever it is of (W-14): what is made outlives the session.
 	fresh bool
 }
@@ -56,6 +58,12 @@ func rules() map[string]rule {
 		"deleteCurrentSession": {action: core.ActionSelf, on: onSelf},
 		"verifyCurrentSession": {action: core.ActionSelf, on: onSelf},
 
+		"putRegistry":    {action: core.ActionHubRegistryWrite},
+		"getRegistry":    {action: core.ActionHubRegistryRead},
+		"listRegistries": {action: core.ActionHubRegistryRead},
+		"deleteRegistry": {action: core.ActionHubRegistryWrite},
+		"checkRegistry":  {action: core.ActionHubRegistryWrite},
+
 		"createProject": {action: core.ActionHubProjectCreate},
 		"listProjects":  {on: onAnybody},
 		"getProject":    {action: core.ActionProjectRead, on: onProject},
@@ -78,24 +86,24 @@ func rules() map[string]rule {
 		"getLabel":            {action: core.ActionProjectRead, on: onProject},
 		"putLabel":            {action: core.ActionLabelWrite, on: onProject},
 		"deleteLabel":         {action: core.ActionLabelWrite, on: onProject},
-		"addArtifactLabel":    {action: core.ActionArtifactLabel, on: onRepository},
-		"removeArtifactLabel": {action: core.ActionArtifactLabel, on: onRepository},
+		"addArtifactLabel":    {action: core.ActionArtifactLabel, on: onRepository, stored: true},
+		"removeArtifactLabel": {action: core.ActionArtifactLabel, on: onRepository, stored: true},
 
-		"listRepositories": {action: core.ActionProjectRead, on: onProject},
-		"getRepository":    {action: core.ActionPull, on: onRepository},
-		"updateRepository": {action: core.ActionRepoWrite, on: onRepository},
-		"deleteRepository": {action: core.ActionDelete, on: onRepository},
-		"listTags":         {action: core.ActionPull, on: onRepository},
-		"getTag":           {action: core.ActionPull, on: onRepository},
-		"putTag":           {action: core.ActionPush, on: onRepository},
+		"listRepositories": {action: core.ActionProjectRead, on: onProject, stored: true},
+		"getRepository":    {action: core.ActionPull, on: onRepository, stored: true},
+		"updateRepository": {action: core.ActionRepoWrite, on: onRepository, stored: true},
+		"deleteRepository": {action: core.ActionDelete, on: onRepository, stored: true},
+		"listTags":         {action: core.ActionPull, on: onRepository, stored: true},
+		"getTag":           {action: core.ActionPull, on: onRepository, stored: true},
+		"putTag":           {action: core.ActionPush, on: onRepository, stored: true},
 		"deleteTag":        {action: core.ActionDelete, on: onRepository},
 
-		"listArtifacts":      {action: core.ActionPull, on: onRepository},
-		"getArtifact":        {action: core.ActionPull, on: onRepository},
-		"listArtifactTags":   {action: core.ActionPull, on: onRepository},
-		"getArtifactHistory": {action: core.ActionPull, on: onRepository},
+		"listArtifacts":      {action: core.ActionPull, on: onRepository, stored: true},
+		"getArtifact":        {action: core.ActionPull, on: onRepository, stored: true},
+		"listArtifactTags":   {action: core.ActionPull, on: onRepository, stored: true},
+		"getArtifactHistory": {action: core.ActionPull, on: onRepository, stored: true},
 		"listReferrers":      {action: core.ActionPull, on: onRepository},
-		"copyArtifact":       {action: core.ActionPush, on: onRepository},
+		"copyArtifact":       {action: core.ActionPush, on: onRepository, stored: true},
 		"deleteArtifact":     {action: core.ActionDelete, on: onRepository},
 
 		// Projects build on what the hub trusts and demands, so everybody may know it.
@@ -126,7 +134,7 @@ func rules() map[string]rule {
 		"getProjectPolicy":       {action: core.ActionProjectRead, on: onProject},
 		"putProjectPolicy":       {action: core.ActionProjectPolicy, on: onProject},
 		"deleteProjectPolicy":    {action: core.ActionProjectPolicy, on: onProject},
-		"dryRunProjectPolicy":    {action: core.ActionProjectPolicy, on: onProject},
+		"dryRunProjectPolicy":    {action: core.ActionProjectPolicy, on: onProject, stored: true},
 		"getVerdict":             {action: core.ActionPull, on: onRepository},
 
 		"listAudit":          {action: core.ActionHubAuditRead},

@@ -105,7 +105,7 @@ func (g *grounds) project(ctx context.Context, name string) (*ground, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := &ground{newMaterial(p, docs, g.opt.Floor), docs}
+	now := &ground{g.newMaterial(p, docs), docs}
 	g.of[name] = now
 	return now, nil
 }

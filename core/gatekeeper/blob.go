@@ -25,11 +25,13 @@ func (k *Keeper) blob(ctx context.Context, now *material, repo string, d digest.
 	if v := kept.find(&kept.blobs, d, now, k); v != nil {
 		return v, nil
 	}
-	v, err := k.decideBlob(ctx, now, repo, d)
+	bound, told, cancel := now.bounded(ctx)
+	defer cancel()
+	v, err := k.decideBlob(bound, now, repo, d)
 	if err == nil {
 		kept.keep(&kept.blobs, d, v)
 	}
-	return v, err
+	return v, told(err)
 }
 
 func (k *Keeper) decideBlob(ctx context.Context, now *material, repo string, d digest.Digest) (*verdict, error) {
@@ -52,7 +54,7 @@ func (k *Keeper) decideBlob(ctx context.Context, now *material, repo string, d d
 		return s.refused, nil
 	}
 	in := gate.Input{Repository: repo, Digest: string(d), Host: k.opt.Host, Policies: now.policies, Registered: now.registered, TrustArtifact: content}
-	return &verdict{Decision: gate.Decide(in, k.store.Now()), material: now, trust: content}, nil
+	return k.decided(in, now, content), nil
 }
 
 // admit remembers that the blobs of a manifest may be read, because who pulls it asks for them next.

@@ -155,16 +155,16 @@ func (k *Keeper) trustContent(ctx context.Context, repository string, d digest.D
 }
 
 // evidence is what is known about a digest. What could not be verified when it arrived is tried again with the keys and
-// trust roots of now, once for all who ask at the same moment. found is what was read already, or nil.
-func (k *Keeper) evidence(ctx context.Context, repository string, d digest.Digest, now *material, found *store.Found) (_ *store.Found, err error) {
+// trust roots of now, once for all who ask at the same moment.
+func (r rows) evidence(ctx context.Context, repository string, d digest.Digest, now *material, found *store.Found) (_ *store.Found, err error) {
 	if found == nil {
-		if found, err = k.store.Evidence(ctx, repository, string(d)); err != nil {
+		if found, err = r.store.Evidence(ctx, repository, string(d)); err != nil {
 			return nil, err
 		}
 	}
-	found, err = k.known(ctx, repository, d, now, found)
+	found, err = r.known(ctx, repository, d, now, found)
 	if err == nil && now.draft {
-		err = k.verifyAnew(ctx, repository, d, now, found)
+		err = r.verifyAnew(ctx, repository, d, now, found)
 	}
 	return found, err
 }

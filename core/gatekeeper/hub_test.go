@@ -44,8 +44,11 @@ type hub struct {
 	blobs  *memory.Store
 	signer *trust.Signer // the hub's own
 	reg    registry.Registry
-	below  *failing
+	below  *failing // what the gate stands in front of: the storage, or what between makes of it
+	own    registry.Registry
 	team   *core.Project
+
+	between func(h *hub, dir *store.Directory, own registry.Registry) registry.Registry
 
 	system, owner, guest context.Context
 
@@ -58,6 +61,11 @@ func eachHub(t *testing.T, f func(h *hub)) {
 }
 
 func newHub(t *testing.T, d *db.DB) *hub {
+	return newHubOn(t, d, func(_ *hub, _ *store.Directory, own registry.Registry) registry.Registry { return own })
+}
+
+// newHubOn makes a hub whose gate stands in front of what between makes of its storage.
+func newHubOn(t *testing.T, d *db.DB, between func(h *hub, dir *store.Directory, own registry.Registry) registry.Registry) *hub {
 	ctx := t.Context()
 	h := &hub{T: t, db: d, system: core.WithPrincipal(ctx, core.System()), noted: map[store.GateRead]int{}}
 	h.must(migrations.Up(ctx, d))
@@ -65,6 +73,7 @@ func newHub(t *testing.T, d *db.DB) *hub {
 	h.must(err)
 	h.signer, err = trust.LoadSigner(secret)
 	h.must(err)
+	h.between = between
 	h.serve(memory.New(memory.Options{}))
 	h.team = h.project("team", core.BaselineEnforce)
 	h.owner, h.guest = h.member("olga", core.RoleOwner), h.member("gus", core.RoleGuest)
@@ -86,7 +95,7 @@ func (h *hub) process(d *db.DB, s *store.Store, dir *store.Directory) (*local.Re
 	h.Helper()
 	loc, err := local.New(d, h.blobs, local.Options{Record: ledger.Record})
 	h.must(err)
-	h.below = &failing{Registry: loc}
+	h.own, h.below = loc, &failing{Registry: h.between(h, dir, loc)}
 	return loc, gatekeeper.New(h.below, gatekeeper.Options{Store: s, Directory: dir, Host: "hub.example",
 		Attaching: &gatekeeper.Attaching{HubID: "the-hub", URL: "https://hub.example", Signer: h.signer, Put: loc.Attach, Remove: loc.Detach},
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)), Note: func(ctx context.Context, read store.GateRead) {

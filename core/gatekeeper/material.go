@@ -21,17 +21,18 @@ type material struct {
 	open       bool  // nothing is asked for: reads need no decision
 	draft      bool  // of a policy that is not saved: keys in it have verified nothing yet
 	warns      bool  // some policy does not enforce, so that a tag can make a difference
+	facts      facts
 }
 
 // newMaterial makes documents ready. What cannot be read any more vouches for nothing, and a policy refuses everything.
-func newMaterial(p *core.Project, m *store.TrustMaterial, floor core.Baseline) *material {
-	b := newBuilder(p, m)
-	b.policies = append(b.policies, gate.Baseline(stricter(p.Baseline, floor)))
+func (k *Keeper) newMaterial(p *core.Project, m *store.TrustMaterial) *material {
+	b := k.builder(p, m)
+	b.policies = append(b.policies, gate.Baseline(stricter(p.Baseline, k.opt.Floor)))
 	return b.material(m.Revision)
 }
 
-func newBuilder(p *core.Project, m *store.TrustMaterial) *builder {
-	b := &builder{project: p.Name, roots: map[string]*trust.TrustRoot{}}
+func (k *Keeper) builder(p *core.Project, m *store.TrustMaterial) *builder {
+	b := &builder{project: p.Name, facts: k.factsOf(p), roots: map[string]*trust.TrustRoot{}}
 	// The hub's come last, so that a project's trust root takes the place of none of them.
 	for _, hub := range []bool{false, true} {
 		for _, d := range m.Documents {
@@ -62,6 +63,7 @@ func (b *builder) material(revision int64) *material {
 		verifier:   trust.NewVerifier(b.keys, b.roots),
 		known:      b.known,
 		revision:   revision,
+		facts:      b.facts,
 		open:       true,
 	}
 	for _, p := range b.policies {
@@ -86,6 +88,7 @@ func stricter(a, floor core.Baseline) core.Baseline {
 
 type builder struct {
 	project    string
+	facts      facts
 	policies   []*gate.Policy
 	known      []gate.Key
 	identities []gate.Identity
@@ -169,7 +172,7 @@ func (k *Keeper) readMaterial(ctx context.Context, project string,
 	if err != nil {
 		return nil, err
 	}
-	m := newMaterial(p, docs, k.opt.Floor)
+	m := k.newMaterial(p, docs)
 	k.keep.Lock()
 	defer k.keep.Unlock()
 	if k.epoch.Load() == epoch { // nothing changed while it was being read

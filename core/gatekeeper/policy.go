@@ -53,7 +53,7 @@ func (k *Keeper) materialWith(ctx context.Context, p *core.Project, policy *gate
 	if err != nil {
 		return nil, err
 	}
-	b := newBuilder(of, docs)
+	b := k.builder(of, docs)
 	b.policies = []*gate.Policy{policy}
 	return b.material(docs.Revision), nil
 }

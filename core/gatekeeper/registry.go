@@ -44,7 +44,8 @@ func (g *gated) Manifest(ctx context.Context, repo string, ref registry.Referenc
 		return nil, err
 	}
 	if !v.Allowed() {
-		return g.excused(ctx, repo, m, v)
+		m, err := g.excused(ctx, repo, m, v)
+		return m, q.material.explained(ref, err)
 	}
 	g.noteServed(ctx, &v.Decision)
 	if !q.material.warns {
@@ -222,6 +223,9 @@ func (g *gated) PutManifest(ctx context.Context, repo string, put registry.Manif
 	parsed, err := registry.ParseManifest(put.MediaType, put.Payload, g.opt.Manifest)
 	if err != nil || !trust.Classify(parsed).Evidential() {
 		return g.next.PutManifest(ctx, repo, put) // which says what is wrong with it
+	}
+	if now, err := g.material(ctx, projectOf(repo)); err == nil && now.facts.hold() > 0 {
+		return g.next.PutManifest(ctx, repo, put) // what it says is found where it was pushed to
 	}
 	carrier := put.Digest
 	if carrier == "" {

@@ -24,7 +24,7 @@ func (s *search) run(ctx context.Context) (*verdict, error) {
 	if v, err := s.askHint(ctx, s.material, s.repository, s.blob); v != nil || err != nil {
 		return v, err
 	}
-	users, err := s.store.Users(ctx, s.repository, string(s.blob), maxUsers)
+	users, err := s.material.facts.users(ctx, s.repository, s.blob)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (s *search) run(ctx context.Context) (*verdict, error) {
 	}
 	// Of a blob with more users than that, nobody knows that none of them is something else.
 	s.content = false
-	return s.searchFurther(ctx, *s)
+	return s.material.facts.further(ctx, *s)
 }
 
 // ask asks some manifests. nil: none of them lets it be read.

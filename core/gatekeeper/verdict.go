@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -28,7 +29,26 @@ type verdicts struct {
 type verdict struct {
 	gate.Decision
 	material *material
-	trust    bool // a trust artifact, or a blob of one
+	trust    bool      // a trust artifact, or a blob of one
+	until    time.Time // when the facts have to be asked for again; zero: when they change
+}
+
+// decided decides.
+func (k *Keeper) decided(in gate.Input, now *material, trust bool) *verdict {
+	return decidedAt(in, now, trust, k.store.Now())
+}
+
+func decidedAt(in gate.Input, now *material, trust bool, at time.Time) *verdict {
+	v := &verdict{Decision: gate.Decide(in, at), material: now, trust: trust}
+	if hold := now.facts.hold(); hold > 0 {
+		v.until = at.Add(hold)
+	}
+	return v
+}
+
+// holds reports whether a verdict is the one that would be made now, as far as is told.
+func (v *verdict) holds(material *material, now time.Time) bool {
+	return v.material == material && v.Holds(now) && (v.until.IsZero() || now.Before(v.until))
 }
 
 func (v *verdicts) keep(m *sync.Map, d digest.Digest, x *verdict) {
@@ -42,7 +62,7 @@ func (v *verdicts) find(m *sync.Map, d digest.Digest, now *material, k *Keeper) 
 	if !ok {
 		return nil
 	}
-	if x := x.(*verdict); x.material == now && x.Holds(k.store.Now()) {
+	if x := x.(*verdict); x.holds(now, k.store.Now()) {
 		return x
 	}
 	if m.CompareAndDelete(d, x) {
@@ -89,6 +109,9 @@ func (k *Keeper) question(ctx context.Context, repository, tag string, m *regist
 
 func (k *Keeper) readMaterialAndEvidence(ctx context.Context, repository string, d digest.Digest) (m *material, found *store.Found, err error) {
 	m, err = k.readMaterial(ctx, projectOf(repository), func(ctx context.Context, p *core.Project) (docs *store.TrustMaterial, err error) {
+		if p.Registry != "" {
+			return k.store.TrustMaterial(ctx, p)
+		}
 		docs, found, err = k.store.TrustMaterialAndEvidence(ctx, p, repository, string(d))
 		return docs, err
 	})
@@ -105,11 +128,13 @@ func (k *Keeper) manifest(ctx context.Context, q question) (*verdict, error) {
 	if v := kept.find(&kept.manifests, q.manifest.Digest, q.material, k); v != nil && (q.tag == "" || !q.material.warns) {
 		return v, nil
 	}
-	in, parsed, err := k.input(ctx, q)
+	bound, told, cancel := q.material.bounded(ctx)
+	defer cancel()
+	in, parsed, err := k.input(bound, q)
 	if err != nil {
-		return nil, err
+		return nil, told(err)
 	}
-	v := &verdict{Decision: gate.Decide(in, k.store.Now()), material: q.material, trust: in.TrustArtifact}
+	v := k.decided(in, q.material, in.TrustArtifact)
 	if v.Fault != nil {
 		k.opt.Log.WarnContext(ctx, "a decision could not look at everything", "repository", q.repository, "digest", q.manifest.Digest, "error", v.Fault)
 	}
@@ -132,7 +157,7 @@ func (k *Keeper) input(ctx context.Context, q question) (gate.Input, *registry.P
 	if in.TrustArtifact, err = k.trustArtifact(ctx, q, parsed); err != nil || in.TrustArtifact {
 		return in, parsed, err
 	}
-	found, err := k.evidence(ctx, q.repository, q.manifest.Digest, q.material, q.found)
+	found, err := q.material.facts.evidence(ctx, q.repository, q.manifest.Digest, q.material, q.found)
 	if err != nil {
 		return in, parsed, err
 	}
@@ -169,7 +194,7 @@ const (
 func (k *Keeper) children(ctx context.Context, q question, parsed *registry.ParsedManifest, depth int) ([]gate.Related, error) {
 	all := []gate.Related{}
 	for _, c := range parsed.Children() {
-		found, err := k.evidence(ctx, q.repository, c.Digest, q.material, nil)
+		found, err := q.material.facts.evidence(ctx, q.repository, c.Digest, q.material, nil)
 		if err != nil {
 			return nil, err
 		}

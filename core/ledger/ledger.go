@@ -21,30 +21,17 @@ type detail struct {
 
 // Record writes the audit row of a change to a repository, and what the trust gate has to know of it. It is local.Options.Record.
 func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
-	b, err := json.Marshal(detail{string(e.Digest), e.MediaType, e.Tags, string(e.Subject)})
-	if err != nil {
+	if e.Kind == local.ManifestAttached || e.Kind == local.ManifestDetached {
+		return nil, recordVerdict(tx, e)
+	}
+	if err := Audit(tx, e); err != nil {
 		return nil, err
-	}
-	object := e.Repository + "@" + string(e.Digest)
-	if len(e.Tags) > 0 {
-		object = e.Repository + ":" + strings.Join(e.Tags, ",")
-	}
-	if err := store.Audit(tx, string(e.Kind), e.ProjectID, object, string(b)); err != nil {
-		return nil, err
-	}
-	switch e.Kind { // what the hub states of a verdict is evidence of nothing, or it would be owed anew by itself
-	case local.ManifestAttached:
-		return nil, store.References(tx, e.Repository, string(e.Digest))
-	case local.ManifestDetached:
-		return nil, nil
 	}
 	if e.Kind == local.ManifestPushed || e.Kind == local.ManifestDeleted {
 		if err := store.OweVerdicts(tx, e.Repository, string(e.Digest)); err != nil {
 			return nil, err
 		}
 	}
-	// Any manifest may bring evidence, cover another one or use its blobs: what was decided about the repository is over.
-	tx.Changed(store.ChangeEvidence, e.Repository)
 	if e.Kind != local.ManifestPushed {
 		return nil, nil
 	}
@@ -55,6 +42,38 @@ func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
 		return nil, store.OweEvidence(tx, e.Repository, string(e.Digest))
 	}
 	return nil, nil
+}
+
+// recordVerdict is Record for what the hub states of a verdict. It is evidence of nothing, and ends no verdict, or it would be
+// owed anew by itself.
+func recordVerdict(tx *db.Tx, e local.Event) error {
+	if err := audit(tx, e); err != nil || e.Kind == local.ManifestDetached {
+		return err
+	}
+	return store.References(tx, e.Repository, string(e.Digest))
+}
+
+// Audit is Record for a change in a registry behind the hub, where evidence is found when it is asked for. It is
+// upstream.Options.Record.
+func Audit(tx *db.Tx, e local.Event) error {
+	if err := audit(tx, e); err != nil {
+		return err
+	}
+	// Any manifest may bring evidence, cover another one or use its blobs: what was decided about the repository is over.
+	tx.Changed(store.ChangeEvidence, e.Repository)
+	return nil
+}
+
+func audit(tx *db.Tx, e local.Event) error {
+	b, err := json.Marshal(detail{string(e.Digest), e.MediaType, e.Tags, string(e.Subject)})
+	if err != nil {
+		return err
+	}
+	object := e.Repository + "@" + string(e.Digest)
+	if len(e.Tags) > 0 {
+		object = e.Repository + ":" + strings.Join(e.Tags, ",")
+	}
+	return store.Audit(tx, string(e.Kind), e.ProjectID, object, string(b))
 }
 
 // mayCarryEvidence says whether a manifest is to be looked at for signatures, if it is not at once: it has a subject, or a

@@ -16,6 +16,7 @@ type NewProject struct {
 	SparseIndexes  bool            `json:"sparse_indexes,omitempty"`
 	QuotaBytes     int64           `json:"quota_bytes,omitempty"`
 	AttachVerdicts bool            `json:"attach_verdicts,omitempty"`
+	Registry       string          `json:"registry,omitempty"` // stays what it is: what lies where is not moved
 }
 
 // ProjectPatch names what UpdateProject changes; nil leaves a field as it is.
@@ -48,12 +49,14 @@ const (
 	maxDescription = 1024
 )
 
-const projectColumns = `p.id, p.name, p.visibility, p.baseline, p.description, p.sparse_indexes, p.quota_bytes, p.attach_verdicts, p.created_at, p.updated_at, p.revision`
+const projectColumns = `p.id, p.name, p.visibility, p.baseline, p.description, p.sparse_indexes, p.quota_bytes, p.attach_verdicts,
+	COALESCE(p.registry, ''), p.created_at, p.updated_at, p.revision`
 
 func scanProject(row func(...any) error) (*core.Project, error) {
 	var p core.Project
 	var created, updated int64
-	err := row(&p.ID, &p.Name, &p.Visibility, &p.Baseline, &p.Description, &p.SparseIndexes, &p.QuotaBytes, &p.AttachVerdicts, &created, &updated, &p.Revision)
+	err := row(&p.ID, &p.Name, &p.Visibility, &p.Baseline, &p.Description, &p.SparseIndexes, &p.QuotaBytes, &p.AttachVerdicts, &p.Registry,
+		&created, &updated, &p.Revision)
 	p.CreatedAt, p.UpdatedAt = db.Time(created), db.Time(updated)
 	return &p, err
 }
@@ -125,13 +128,20 @@ func (s *Store) CreateProject(ctx context.Context, n NewProject) (*core.Project,
 		return nil, err
 	}
 	p := &core.Project{ID: NewID(), Name: n.Name, Visibility: n.Visibility, Baseline: n.Baseline, Description: n.Description,
-		SparseIndexes: n.SparseIndexes, QuotaBytes: n.QuotaBytes, AttachVerdicts: n.AttachVerdicts, Revision: 1}
+		SparseIndexes: n.SparseIndexes, QuotaBytes: n.QuotaBytes, AttachVerdicts: n.AttachVerdicts, Registry: n.Registry, Revision: 1}
 	err := s.write(ctx, func(tx *db.Tx) error {
 		now := tx.Now()
 		p.CreatedAt, p.UpdatedAt = db.Time(now), db.Time(now)
-		c, err := tx.Exec(`INSERT INTO project (id, name, visibility, baseline, description, sparse_indexes, quota_bytes, attach_verdicts, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (name) DO NOTHING`,
-			p.ID, p.Name, string(p.Visibility), string(p.Baseline), p.Description, p.SparseIndexes, p.QuotaBytes, p.AttachVerdicts, now)
+		var registry any
+		if p.Registry != "" {
+			if err := holdRegistry(tx, p.Registry); err != nil {
+				return err
+			}
+			registry = p.Registry
+		}
+		c, err := tx.Exec(`INSERT INTO project (id, name, visibility, baseline, description, sparse_indexes, quota_bytes, attach_verdicts, created_at, updated_at, registry)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT (name) DO NOTHING`,
+			p.ID, p.Name, string(p.Visibility), string(p.Baseline), p.Description, p.SparseIndexes, p.QuotaBytes, p.AttachVerdicts, now, registry)
 		if err := exactly(c, err, core.Errorf(core.CodeConflict, "the project name %q is taken: choose another one", p.Name)); err != nil {
 			return err
 		}

@@ -11,14 +11,15 @@ import (
 )
 
 // KindPurge removes rows that are kept for a time only: answers to idempotent requests, finished jobs, the pulls of single
-// days and old entries of the audit trail. No payload; once a day. Sessions and failed log-ins end sooner: see core/auth.
+// days, notes about registries behind the hub and old entries of the audit trail. No payload; once a day. Sessions and failed log-ins end sooner: see core/auth.
 const KindPurge = "purge"
 
 // PurgeOptions say how long rows are kept; zero values are the defaults.
 type PurgeOptions struct {
-	Jobs  time.Duration // since a job has ended; 30 days
-	Pulls time.Duration // since the day of the pulls; 90 days. The sums of all days stay
-	Audit time.Duration // since the entry was written; 365 days
+	Jobs       time.Duration // since a job has ended; 30 days
+	Pulls      time.Duration // since the day of the pulls; 90 days. The sums of all days stay
+	References time.Duration // since a manifest was last read from a registry behind the hub; 30 days
+	Audit      time.Duration // since the entry was written; 365 days
 }
 
 // purgeBatch is how many rows one transaction removes, so that it keeps no request waiting.
@@ -32,6 +33,9 @@ func Purge(s *store.Store, opt PurgeOptions) jobservice.Spec {
 	}
 	if opt.Pulls == 0 {
 		opt.Pulls = 90 * 24 * time.Hour
+	}
+	if opt.References == 0 {
+		opt.References = 30 * 24 * time.Hour
 	}
 	if opt.Audit == 0 {
 		opt.Audit = 365 * 24 * time.Hour
@@ -56,6 +60,11 @@ func purge(ctx context.Context, t *jobservice.Task, s *store.Store, opt PurgeOpt
 	if err != nil {
 		return err
 	}
+	seen := s.Now().Add(-opt.References)
+	references, err := inBatches(ctx, t, func(tx *db.Tx) (int64, error) { return store.DropReferences(tx, seen, purgeBatch) })
+	if err != nil {
+		return err
+	}
 	before := s.Now().Add(-opt.Audit)
 	entries, err := inBatches(ctx, t, func(tx *db.Tx) (int64, error) {
 		n, err := removeAudit(tx, before)
@@ -67,7 +76,7 @@ func purge(ctx context.Context, t *jobservice.Task, s *store.Store, opt PurgeOpt
 	if err != nil {
 		return err
 	}
-	t.Progress(100, fmt.Sprintf("%d jobs, %d records of pulls and %d entries of the audit trail removed", jobs, pulls, entries))
+	t.Progress(100, fmt.Sprintf("%d jobs, %d records of pulls, %d notes of registries and %d entries of the audit trail removed", jobs, pulls, references, entries))
 	return nil
 }
 

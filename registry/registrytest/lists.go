@@ -8,13 +8,32 @@ import (
 )
 
 func listTests() []test {
-	return []test{
+	all := []test{
 		{"a new registry has no repositories", listEmpty},
 		{"repositories are listed in byte order", listAll},
 		{"repositories are listed page by page", listPages},
 		{"whoever may see nothing gets an empty list", listNothing},
 		{"a project's repositories are listed alone", listProject},
 		{"names are matched besides", listMatched},
+	}
+	for i, listed := range all {
+		all[i].run = func(f *fixture) {
+			if f.s.Allows.Unlisted {
+				listUnlisted(f)
+				return
+			}
+			listed.run(f)
+		}
+	}
+	return all
+}
+
+// listUnlisted: whatever is asked for, nothing is shown of what is there.
+func listUnlisted(f *fixture) {
+	f.six()
+	project, _, _ := strings.Cut(f.s.Repository, "/")
+	for _, q := range []registry.RepositoryQuery{{N: 100, All: true}, {N: 100, Public: true, Projects: []string{project}}, {N: 100}} {
+		f.sameNames(f.listed(q), nil, "the repositories")
 	}
 }
 

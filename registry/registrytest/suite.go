@@ -54,6 +54,8 @@ type Leniencies struct {
 	AnyPrincipal bool
 	// RepositoryOrder: repositories are listed completely and once each, but not in byte order.
 	RepositoryOrder bool
+	// Unlisted: repositories are in no list.
+	Unlisted bool
 	// UnknownRepositoryPages: a further page of the tags of an unknown repository is empty, not refused.
 	UnknownRepositoryPages bool
 	// AmbiguousManifests: JSON that two parsers read differently (V-29) is accepted.

@@ -157,6 +157,16 @@ func defaultTransport() http.RoundTripper {
 // Host is the host that is spoken to, with the port that its URL names: for messages, and for Credentials.
 func (r *Registry) Host() string { return r.base.Host }
 
+// Ping asks whether there is a registry that takes the credentials, if some are set.
+func (r *Registry) Ping(ctx context.Context) error {
+	resp, err := r.do(ctx, &call{method: http.MethodGet, path: "/v2/", repeat: always,
+		unknown: registry.CodeUnavailable, invalid: registry.CodeUnavailable})
+	if err == nil {
+		discard(resp)
+	}
+	return err
+}
+
 // checkName refuses what is no repository before it becomes part of a URL.
 func checkName(repo string) error {
 	if !registry.ValidName(repo) {

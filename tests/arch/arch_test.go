@@ -33,6 +33,7 @@ func rules() []rule {
 		{room: "core/gate", may: []string{"core", "core/trust"}, third: []string{"cel.dev/cel-go", "go.yaml.in/yaml/v3", "github.com/go-json-experiment/json"}},
 		{room: "core/gatekeeper", may: []string{"core", "core/access", "core/db", "core/gate", "core/store", "core/trust", "registry"}},
 		{room: "core/ledger", may: []string{"core", "core/db", "core/store", "core/trust", "registry", "registry/local", "jobservice"}},
+		{room: "core/upstream", may: []string{"core", "core/db", "core/seal", "core/store", "registry", "registry/local", "registry/remote"}},
 		{room: "core/trust", may: []string{"core", "registry"}},
 		{room: "core/web", may: []string{"core", "core/auth", "core/db", "registry"}},
 		{room: "core/api", may: []string{"core", "core/", "registry", "jobservice"}},

@@ -11,7 +11,7 @@ import (
 )
 
 // rooms are what the table of attacks calls the directories of tests.
-var rooms = map[string]string{"attack": "tests/attack", "keeper": "core/gatekeeper", "trust": "core/trust", "gate": "core/gate", "ledger": "core/ledger", "e2e": "tests/e2e"}
+var rooms = map[string]string{"attack": "tests/attack", "keeper": "core/gatekeeper", "trust": "core/trust", "gate": "core/gate", "ledger": "core/ledger", "upstream": "core/upstream", "store": "core/store", "api": "core/api", "local": "registry/local", "e2e": "tests/e2e"}
 
 // TestTrustTable: each row of the table of attacks names a test that exists where it says; all scripts about the gate, all
 // attacks on it and all threats that concern it have a row; and the policies that the page shows can be saved.

@@ -50,7 +50,7 @@ func TestClients(t *testing.T) {
 // chosenClients are those that E2E_CLIENTS names; "gate" stands for TestGate.
 func chosenClients(t *testing.T) []string {
 	t.Helper()
-	names := []string{"gate"}
+	names := []string{"gate", "existing"}
 	for _, c := range clients {
 		names = append(names, c.name)
 	}

@@ -59,7 +59,14 @@ func testCosign2(t *testing.T, s *stack) {
 // newCosign logs in and makes two key pairs: one to sign with, and a stranger's.
 func newCosign(t *testing.T, s *stack, project, tool string) *signer {
 	t.Helper()
-	c := &signer{cli: newCLI(t, s, project), tool: tool}
+	return cosignOf(newCLI(t, s, project), tool)
+}
+
+// cosignOf is newCosign for a project that is there.
+func cosignOf(base *cli, tool string) *signer {
+	t, s := base.t, base.s
+	t.Helper()
+	c := &signer{cli: base, tool: tool}
 	c.env = append(c.env, "COSIGN_PASSWORD="+secret(t))
 	c.pipe(s.password, tool, "login", s.addr, "-u", s.user, "--password-stdin")
 	c.run(tool, "generate-key-pair", "--output-key-prefix", "ours")

@@ -10,7 +10,7 @@
 //	HALLMARK_BIN   the binary under test          (default: bin/hallmark of this tree)
 //	HALLMARK_TOOLS the cache of tests/tools       (default: hallmark/tools in the user's cache)
 //	E2E_STACKS     sqlite, postgres               (default: both)
-//	E2E_CLIENTS    the tests to run, see clients, and gate (default: all)
+//	E2E_CLIENTS    the tests to run, see clients, gate and existing (default: all)
 //	E2E_REQUIRE=1  as with CI=true: a missing tool fails the test instead of skipping it
 //	E2E_LOGS       directory that keeps the servers' logs
 //	E2E_TRACE=1    put a recording proxy before the hub; its log is trace.log

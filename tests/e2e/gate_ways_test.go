@@ -39,10 +39,16 @@ type gated struct {
 // project makes one, in which images are signed in one of the ways.
 func (p *person) project(t *testing.T, name, way string) *gated {
 	t.Helper()
+	return p.gated(t, way, func(tool string) *signer { return newCosign(t, p.s, name, tool) })
+}
+
+// gated lets the person pull from a project of one who signs there in one of the ways.
+func (p *person) gated(t *testing.T, way string, of func(tool string) *signer) *gated {
+	t.Helper()
 	for _, w := range ways {
 		if w.name == way {
-			g := &gated{signer: newCosign(t, p.s, name, pinned(t, w.tool)), guest: p}
-			p.call(t, http.MethodPut, "/api/v1/projects/"+name+"/members/"+p.name, map[string]string{"role": "guest"}, http.StatusOK, http.StatusCreated)
+			g := &gated{signer: of(pinned(t, w.tool)), guest: p}
+			p.call(t, http.MethodPut, "/api/v1/projects/"+g.project+"/members/"+p.name, map[string]string{"role": "guest"}, http.StatusOK, http.StatusCreated)
 			w.prepare(g)
 			return g
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
@@ -19,9 +20,13 @@ type Status struct {
 	State       State
 	Priority    int64
 	Payload     json.RawMessage
+	Project     string // name; "" is the hub, or a project that has gone
+	Target      string // whom it talks to; "" is nobody in particular
 	Progress    int    // percent
+	Done, Total int64  // of what it counts; a Total of 0 is not known
 	Message     string // what it is doing
 	Error       string // why the last try failed
+	LogLines    int64  // number of the last line of its log
 	Attempts    int    // tries begun
 	MaxAttempts int
 	Worker      string // who runs it, or ran it last
@@ -34,24 +39,27 @@ type Status struct {
 
 // Query chooses jobs for List.
 type Query struct {
-	State State  // "" is any
-	Kind  string // "" is any
-	After string // only jobs behind this id, the last one of the page before
-	N     int    // at most so many; 0 is 200, which is the most as well
+	State   State  // "" is any
+	Kind    string // "" is any
+	Project string // id; "" is any and the hub
+	Target  string // "" is any
+	After   string // only jobs behind this id, the last one of the page before
+	N       int    // at most so many; 0 is 200, which is the most as well
 }
 
 // listMost is how many jobs a page has at most: as many as a page of the API.
 const listMost = 200
 
 const columns = `id, kind, state, priority, payload, progress, message, error, attempts, max_attempts, worker,
-	cancel AND state = 'running', run_at, created_at, coalesce(started_at, 0), coalesce(finished_at, 0)`
+	cancel AND state = 'running', target, done, total, log_lines,
+	coalesce((SELECT name FROM project WHERE id = job.project_id), ''), run_at, created_at, coalesce(started_at, 0), coalesce(finished_at, 0)`
 
 func scanStatus(scan func(...any) error) (*Status, error) {
 	var s Status
 	var payload string
 	var runAt, created, started, finished int64
 	err := scan(&s.ID, &s.Kind, &s.State, &s.Priority, &payload, &s.Progress, &s.Message, &s.Error, &s.Attempts, &s.MaxAttempts,
-		&s.Worker, &s.Cancelling, &runAt, &created, &started, &finished)
+		&s.Worker, &s.Cancelling, &s.Target, &s.Done, &s.Total, &s.LogLines, &s.Project, &runAt, &created, &started, &finished)
 	if err != nil {
 		return nil, err
 	}
@@ -78,13 +86,16 @@ func List(ctx context.Context, d *db.DB, q Query) (page []*Status, more bool, er
 		after = "g" // behind every id, which is hexadecimal
 	}
 	text, args := `SELECT `+columns+` FROM job WHERE id < $1`, []any{after, n + 1}
-	switch {
-	case q.State != "" && q.Kind != "":
-		text, args = text+` AND state = $3 AND kind = $4`, append(args, string(q.State), q.Kind)
-	case q.State != "":
-		text, args = text+` AND state = $3`, append(args, string(q.State))
-	case q.Kind != "":
-		text, args = text+` AND kind = $3`, append(args, q.Kind)
+	for _, f := range []struct{ column, value string }{
+		{"state", string(q.State)}, {"kind", q.Kind}, {"project_id", q.Project}, {"target", q.Target},
+	} {
+		if f.value != "" {
+			args = append(args, f.value)
+			text += ` AND ` + f.column + ` = $` + strconv.Itoa(len(args))
+		}
+	}
+	if q.Project != "" {
+		text += ` AND project_id <> ''` // as the index has it
 	}
 	err = d.Query(ctx, text+` ORDER BY id DESC LIMIT $2`, args, func(scan func(...any) error) error {
 		s, err := scanStatus(scan)
@@ -154,7 +165,7 @@ func (r *Runner) cancelHere(id string) {
 func (r *Runner) Retry(ctx context.Context, id string) (*Status, error) {
 	var s *Status
 	err := r.db.Write(ctx, func(tx *db.Tx) error {
-		n, err := tx.Exec(`UPDATE job SET state = 'queued', cancel = FALSE, attempts = 0, progress = 0, message = '', error = '',
+		n, err := tx.Exec(`UPDATE job SET state = 'queued', cancel = FALSE, attempts = 0, progress = 0, message = '', done = 0, total = 0, error = '',
 				worker = '', run_at = $2, started_at = NULL, finished_at = NULL
 			WHERE id = $1 AND state IN ('dead', 'failed', 'cancelled') AND NOT EXISTS (SELECT 1 FROM job o
 				WHERE o.unique_key = job.unique_key AND o.state IN ('queued', 'running'))`, id, tx.Now())

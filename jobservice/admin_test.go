@@ -105,7 +105,7 @@ func TestList(t *testing.T) {
 		h := newHub(t, d, quick())
 		var all []string
 		for i := range 25 {
-			id := h.enqueue(jobservice.Job{Kind: []string{"a", "b"}[i%2]})
+			id := h.enqueue(jobservice.Job{Kind: []string{"a", "b"}[i%2], Project: []string{"", "p", "q"}[i%3], Target: []string{"", "t"}[i%2]})
 			if i%5 == 0 {
 				if _, err := h.Cancel(asOperator(t), id); err != nil {
 					t.Fatal(err)
@@ -121,7 +121,8 @@ func TestList(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, s := range page {
-					if q.Kind != "" && s.Kind != q.Kind || q.State != "" && s.State != q.State {
+					if q.Kind != "" && s.Kind != q.Kind || q.State != "" && s.State != q.State ||
+						q.Target != "" && s.Target != q.Target {
 						t.Errorf("%+v is not what was asked for", s)
 					}
 					ids = append(ids, s.ID)
@@ -146,6 +147,9 @@ func TestList(t *testing.T) {
 			{jobservice.Query{State: jobservice.Cancelled, N: 2}, 5},
 			{jobservice.Query{Kind: "b", N: 5}, 12},
 			{jobservice.Query{Kind: "b", State: jobservice.Cancelled, N: 1}, 2},
+			{jobservice.Query{Project: "p", N: 3}, 8},
+			{jobservice.Query{Target: "t", N: 3}, 12},
+			{jobservice.Query{Project: "q", Kind: "b", State: jobservice.Queued, Target: "t"}, 3},
 			{jobservice.Query{Kind: "c"}, 0},
 		} {
 			if got := list(c.q); len(got) != c.want {

@@ -5,6 +5,6 @@
 // meanwhile. So a job is not lost and its effect in the database is not applied twice; it may run more than once. The
 // queue only says who should look at which job now.
 //
-// The room knows no kinds: those are in work. Read job.go first, then runner.go, row.go (all SQL of running) and
-// admin.go (what the API asks). It may import core, core/db, core/store and jobservice/queue.
+// The room knows no kinds: those are in work. Read job.go first, then runner.go, claim.go and row.go (the SQL of
+// running), sweep.go and cron.go (what is due), admin.go and log.go (what the API asks). It may import core, core/db, core/store and jobservice/queue.
 package jobservice

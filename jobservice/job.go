@@ -28,8 +28,12 @@ type Job struct {
 	Payload any
 	// UniqueKey, unless "", is had by at most one job that is queued or running.
 	UniqueKey string
-	// Priority: higher comes first; 0 is usual.
+	// Priority: higher comes first; 0 is usual, queue.MaxPriority and its negative are the ends.
 	Priority int64
+	// Project is the id of the project it is for; "" is the hub.
+	Project string
+	// Target names whom the job talks to, for Spec.MaxPerTarget; "" is nobody in particular.
+	Target string
 	// RunAt is when it may run at the earliest; the zero time is now.
 	RunAt time.Time
 }
@@ -51,8 +55,10 @@ type Spec struct {
 	Timeout time.Duration
 	// MaxAttempts is how many tries there are before the job is dead; 0 is DefaultMaxAttempts.
 	MaxAttempts int
-	// MaxRunning is how many run at once in this process; 0 is no limit but Options.Workers.
+	// MaxRunning is how many run at once in all processes; 0 is no limit but Options.Workers of each.
 	MaxRunning int
+	// MaxPerTarget is how many with the same Job.Target run at once in all processes; 0 is no limit.
+	MaxPerTarget int
 }
 
 // Reasons for which the context of a running job ends (context.Cause), and errors of Task.Write and Task.Finish.
@@ -74,6 +80,9 @@ type permanent struct{ err error }
 
 func (p *permanent) Error() string { return p.err.Error() }
 func (p *permanent) Unwrap() error { return p.err }
+
+// targetLimit is how many bytes a target may have.
+const targetLimit = 255
 
 // payloadLimit is how many bytes of JSON a payload may have.
 const payloadLimit = 64 << 10

@@ -17,6 +17,9 @@ func (r *Runner) Enqueue(tx *db.Tx, j Job) (string, error) {
 	if j.Kind == "" {
 		return "", errors.New("a job without a kind")
 	}
+	if j.Priority > queue.MaxPriority || j.Priority < -queue.MaxPriority || len(j.Target) > targetLimit {
+		return "", fmt.Errorf("a job of kind %s with the priority %d and a target of %d bytes, more than there is", j.Kind, j.Priority, len(j.Target))
+	}
 	payload, err := encodePayload(j.Payload)
 	if err != nil {
 		return "", err
@@ -37,10 +40,10 @@ func (r *Runner) Enqueue(tx *db.Tx, j Job) (string, error) {
 	// The other job may end between the two statements; then there is room for this one.
 	for range 10 {
 		id := store.NewID()
-		n, err := tx.Exec(`INSERT INTO job (id, kind, unique_key, state, priority, payload, max_attempts, run_at, created_at)
-			VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8)
+		n, err := tx.Exec(`INSERT INTO job (id, kind, unique_key, state, priority, payload, max_attempts, run_at, created_at, project_id, target)
+			VALUES ($1, $2, $3, 'queued', $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND state IN ('queued', 'running') DO NOTHING`,
-			id, j.Kind, unique, j.Priority, payload, attempts, runAt, now)
+			id, j.Kind, unique, j.Priority, payload, attempts, runAt, now, j.Project, j.Target)
 		if err != nil {
 			return "", err
 		}
@@ -58,44 +61,6 @@ func (r *Runner) Enqueue(tx *db.Tx, j Job) (string, error) {
 	return "", fmt.Errorf("%w: a job with the key %s ends and begins all the time", db.ErrUnavailable, j.UniqueKey)
 }
 
-// look reads the kind of a job that waits ("" if there is none) and its priority.
-func (r *Runner) look(ctx context.Context, item *queue.Item) (kind string, err error) {
-	err = r.db.QueryRow(ctx, `SELECT kind, priority FROM job WHERE id = $1 AND state = 'queued'`, item.ID).
-		Scan(&kind, &item.Priority)
-	if errors.Is(err, db.ErrNoRows) {
-		err = nil
-	}
-	return kind, err
-}
-
-// claim takes the job, or returns nil if it is not to be had.
-func (r *Runner) claim(ctx context.Context, id string) (*Task, error) {
-	ctx, cancel := context.WithTimeout(ctx, settle)
-	defer cancel()
-	var t *Task
-	began := time.Now()
-	err := r.db.Write(ctx, func(tx *db.Tx) error {
-		t = &Task{r: r, id: id, told: make(chan struct{}, 1)}
-		now := tx.Now()
-		err := tx.QueryRow(`UPDATE job SET state = 'running', attempts = attempts + 1, fence = fence + 1, worker = $2,
-				lease_until = $3, started_at = $4, progress = 0, message = ''
-			WHERE id = $1 AND state = 'queued' AND run_at <= $4 AND NOT cancel
-			RETURNING kind, priority, payload, attempts, max_attempts, fence`,
-			id, r.opt.Name, now+r.opt.Lease.Microseconds(), now).
-			Scan(&t.kind, &t.priority, &t.payload, &t.attempt, &t.attempts, &t.fence)
-		if errors.Is(err, db.ErrNoRows) {
-			t = nil
-			return nil
-		}
-		return err
-	})
-	if err != nil || t == nil {
-		return nil, err
-	}
-	t.renewed(began)
-	return t, nil
-}
-
 // renew renews the lease in a transaction of the job. ErrLost if somebody else has it.
 func (r *Runner) renew(tx *db.Tx, t *Task) error {
 	n, err := tx.Exec(`UPDATE job SET lease_until = $3 WHERE id = $1 AND fence = $2 AND state = 'running'`,
@@ -107,23 +72,61 @@ func (r *Runner) renew(tx *db.Tx, t *Task) error {
 func (r *Runner) beat(ctx context.Context, t *Task) (cancelled bool, err error) {
 	ctx, stop := context.WithTimeout(ctx, r.opt.Heartbeat)
 	defer stop()
-	progress, message := t.report()
+	p, lines := t.report(), t.lines.pending()
 	err = r.db.Write(ctx, func(tx *db.Tx) error {
-		return tx.QueryRow(`UPDATE job SET lease_until = $3, progress = $4, message = $5
+		err := tx.QueryRow(`UPDATE job SET lease_until = $3, progress = $4, message = $5, done = $6, total = $7
 			WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING cancel`,
-			t.id, t.fence, tx.Now()+r.opt.Lease.Microseconds(), progress, message).Scan(&cancelled)
+			t.id, t.fence, tx.Now()+r.opt.Lease.Microseconds(), p.percent, p.message, p.done, p.total).Scan(&cancelled)
+		if err != nil {
+			return err
+		}
+		return writeLines(tx, t.id, lines)
 	})
 	if errors.Is(err, db.ErrNoRows) {
 		err = ErrLost
 	}
+	if err == nil {
+		t.lines.written(lines)
+	}
 	return cancelled, err
 }
 
-func (r *Runner) finish(tx *db.Tx, t *Task) error {
-	_, message := t.report()
-	n, err := tx.Exec(`UPDATE job SET state = 'done', progress = 100, message = $4, error = '', lease_until = NULL, finished_at = $3
-		WHERE id = $1 AND fence = $2 AND state = 'running'`, t.id, t.fence, tx.Now(), message)
-	return lost(n, err)
+// finishSQL ends a job that was done.
+const finishSQL = `UPDATE job SET state = 'done', progress = 100, message = $4, done = $5, total = $6, error = '', lease_until = NULL, finished_at = $3
+	WHERE id = $1 AND fence = $2 AND state = 'running' RETURNING id`
+
+func (t *Task) finishArgs() []any {
+	p := t.report()
+	return []any{t.id, t.fence, t.r.db.Micros(), p.message, p.done, p.total}
+}
+
+// finish ends the job as done, with what f writes. What nobody else may have to wait for comes last.
+func (r *Runner) finish(ctx context.Context, t *Task, f func(tx *db.Tx) error) error {
+	lines := t.lines.pending()
+	var id string
+	var err error
+	if f == nil && len(lines.lines) == 0 && len(t.slots) == 0 {
+		err = r.db.WriteRow(ctx, finishSQL, t.finishArgs(), &id)
+	} else {
+		err = r.db.Write(ctx, func(tx *db.Tx) error {
+			if err := tx.QueryRow(finishSQL, t.finishArgs()...).Scan(&id); err != nil {
+				return err
+			}
+			if f != nil {
+				if err := f(tx); err != nil {
+					return err
+				}
+			}
+			if err := writeLines(tx, t.id, lines); err != nil {
+				return err
+			}
+			return freeSlots(tx, t.slots)
+		})
+	}
+	if errors.Is(err, db.ErrNoRows) {
+		err = ErrLost
+	}
+	return err
 }
 
 func lost(n int64, err error) error {
@@ -133,27 +136,41 @@ func lost(n int64, err error) error {
 	return err
 }
 
-// settle writes how a try ended, unless it was done.
-func (r *Runner) settle(t *Task, spec Spec, cause, err error) {
+// result is how a try ended. cause is why its context did.
+func (t *Task) result(cause, err error) string {
 	switch {
-	case err == nil, t.isFinished(), errors.Is(err, ErrLost), errors.Is(cause, ErrLost):
+	case err == nil, t.isFinished():
+		return resultDone
+	case errors.Is(err, ErrLost), errors.Is(cause, ErrLost):
+		return resultLost
 	case errors.Is(cause, ErrDraining):
-		r.settleRow(t, r.release)
+		return resultReleased
 	case errors.Is(cause, ErrCancelled):
+		return resultCancelled
+	case errors.As(err, new(*permanent)):
+		return resultFailed
+	case t.attempt >= t.attempts:
+		return resultDead
+	}
+	return resultRetry
+}
+
+// settle writes how a try ended, unless it was done or nothing of it counts.
+func (r *Runner) settle(t *Task, spec Spec, result string, cause, err error) {
+	if errors.Is(cause, errTimeout) && err != nil {
+		err = fmt.Errorf("it was not done after %s (%w)", spec.Timeout, err)
+	}
+	switch result {
+	case resultReleased:
+		r.settleRow(t, r.release)
+	case resultCancelled:
 		r.settleRow(t, func(tx *db.Tx, t *Task) error { return r.end(tx, t, Cancelled, ErrCancelled.Error()) })
-	default:
-		if errors.Is(cause, errTimeout) {
-			err = fmt.Errorf("it was not done after %s (%w)", spec.Timeout, err)
-		}
-		r.settleRow(t, func(tx *db.Tx, t *Task) error {
-			switch {
-			case errors.As(err, new(*permanent)):
-				return r.end(tx, t, Failed, err.Error())
-			case t.attempt >= t.attempts:
-				return r.end(tx, t, Dead, err.Error())
-			}
-			return r.again(tx, t, err.Error())
-		})
+	case resultFailed:
+		r.settleRow(t, func(tx *db.Tx, t *Task) error { return r.end(tx, t, Failed, err.Error()) })
+	case resultDead:
+		r.settleRow(t, func(tx *db.Tx, t *Task) error { return r.end(tx, t, Dead, err.Error()) })
+	case resultRetry:
+		r.settleRow(t, func(tx *db.Tx, t *Task) error { return r.again(tx, t, err.Error()) })
 	}
 }
 
@@ -161,7 +178,16 @@ func (r *Runner) settle(t *Task, spec Spec, cause, err error) {
 func (r *Runner) settleRow(t *Task, f func(tx *db.Tx, t *Task) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), settle)
 	defer cancel()
-	err := r.db.Write(ctx, func(tx *db.Tx) error { return f(tx, t) })
+	lines := t.lines.pending()
+	err := r.db.Write(ctx, func(tx *db.Tx) error {
+		if err := f(tx, t); err != nil {
+			return err
+		}
+		if err := writeLines(tx, t.id, lines); err != nil {
+			return err
+		}
+		return freeSlots(tx, t.slots)
+	})
 	if err != nil && !errors.Is(err, ErrLost) {
 		r.log.Warn("how a job ended could not be written", "job", t.id, "kind", t.kind, "error", err)
 	}

@@ -38,6 +38,8 @@ const (
 	settle = 10 * time.Second
 	// pushTime bounds a push: the row is written already, and the sweeper is there if the queue is not.
 	pushTime = 200 * time.Millisecond
+	// sweepPushTime is the same for the sweeper, which pushes thousands and keeps nobody waiting.
+	sweepPushTime = 3 * time.Second
 )
 
 // Runner writes jobs, and while Run is called it runs them too. Register and Every come before Run; the other methods
@@ -49,11 +51,16 @@ type Runner struct {
 	log       *slog.Logger
 	specs     map[string]Spec
 	schedules []*schedule
+	metrics   metrics
+	claims    claims // made by Run
+	crons     []Schedule
+	// cronsWritten is used by the sweeper alone.
+	cronsWritten bool
 
 	mu       sync.Mutex
 	draining bool
 	running  map[string]*Task // by id
-	rooms    map[string]*room // by kind, of kinds with MaxRunning
+	queueBad bool             // the queue could not be reached when it was last asked
 
 	beforeBeat func() // of tests: a worker that is stopped
 }
@@ -83,7 +90,7 @@ func New(d *db.DB, q queue.Queue, opt Options) *Runner {
 		opt.Backoff = backoff
 	}
 	return &Runner{db: d, queue: q, opt: opt, log: opt.Log, specs: map[string]Spec{}, running: map[string]*Task{},
-		rooms: map[string]*room{}}
+		metrics: newMetrics()}
 }
 
 // backoff doubles from 2 s to 10 min; half of it is by chance, so that what failed together does not come together.
@@ -110,6 +117,7 @@ func (r *Runner) Run(ctx context.Context) {
 	r.mu.Lock()
 	r.draining = false
 	r.mu.Unlock()
+	r.claims = r.claimSQL()
 	var all sync.WaitGroup
 	all.Go(func() { r.keepSweeping(ctx) })
 	for range r.opt.Workers {
@@ -167,11 +175,12 @@ func (r *Runner) work(ctx context.Context) {
 		id, err := r.queue.Pop(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
-				r.log.Warn("the job queue cannot be reached", "error", err)
+				r.queueSays(err)
 				wait(ctx, time.Second)
 			}
 			continue
 		}
+		r.queueSays(nil)
 		if !r.db.ClockSteady() {
 			// No lease is taken by a clock that jumps. The sweeper pushes the id again.
 			wait(ctx, time.Second)
@@ -192,98 +201,14 @@ func wait(ctx context.Context, d time.Duration) {
 
 // take claims and runs the job, unless it is somebody else's or has to wait.
 func (r *Runner) take(ctx context.Context, id string) {
-	item := queue.Item{ID: id}
-	kind, err := r.look(ctx, &item)
-	if err != nil {
-		r.log.Warn("a job could not be looked at", "job", id, "error", err)
-		return
-	}
-	spec, ours := r.specs[kind]
-	if !ours || !r.reserve(kind, spec, item) {
-		return
-	}
-	defer r.unreserve(kind, spec)
 	base := context.WithoutCancel(core.WithPrincipal(ctx, core.System()))
 	t, err := r.claim(base, id)
-	if err != nil {
-		r.log.Warn("a job could not be claimed", "job", id, "kind", kind, "error", err)
-		return
+	switch {
+	case err != nil:
+		r.log.Warn("a job could not be claimed", "job", id, "error", err)
+	case t != nil:
+		r.execute(base, t, r.specs[t.kind])
 	}
-	if t != nil {
-		r.execute(base, t, spec)
-	}
-}
-
-// room counts the running jobs of a kind and keeps the ids that wait for one of them to end. It is only a quicker way:
-// the sweeper pushes again what is forgotten here.
-type room struct {
-	most   int // Spec.MaxRunning
-	busy   int
-	parked []queue.Item
-	known  map[string]bool // ids in parked
-}
-
-// parks says whether an id is better left to the job that ends next than looked at now. Where there is room it is not:
-// what was parked last may have been run elsewhere meanwhile, and then no job that ends here brings back the others.
-func (m *room) parks(id string) bool { return m.busy >= m.most && m.known[id] }
-
-// parkedBatch is how many parked ids are looked at when one job ends: some may have been run elsewhere meanwhile.
-const parkedBatch = 16
-
-// reserve counts one more running job of a kind, or parks the id if there are as many as may be.
-func (r *Runner) reserve(kind string, spec Spec, item queue.Item) bool {
-	if spec.MaxRunning == 0 {
-		return true
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := r.rooms[kind]
-	if m == nil {
-		m = &room{most: spec.MaxRunning, known: map[string]bool{}}
-		r.rooms[kind] = m
-	}
-	if m.busy < m.most {
-		m.busy++
-		return true
-	}
-	if !m.known[item.ID] {
-		m.known[item.ID] = true
-		m.parked = append(m.parked, item)
-	}
-	return false
-}
-
-// unreserve counts one less and gives the queue back what waited for it.
-func (r *Runner) unreserve(kind string, spec Spec) {
-	if spec.MaxRunning == 0 {
-		return
-	}
-	r.mu.Lock()
-	m := r.rooms[kind]
-	m.busy--
-	n := min(len(m.parked), parkedBatch)
-	next := m.parked[:n:n]
-	m.parked = m.parked[n:]
-	for _, it := range next {
-		delete(m.known, it.ID)
-	}
-	r.mu.Unlock()
-	if n > 0 {
-		r.push(next...)
-	}
-}
-
-// notParked leaves out what waits for a job of its kind to end. kinds are those of the items.
-func (r *Runner) notParked(items []queue.Item, kinds []string) []queue.Item {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := items[:0]
-	for i, item := range items {
-		if m := r.rooms[kinds[i]]; m == nil || !m.parks(item.ID) {
-			out = append(out, item)
-		}
-	}
-	return out
 }
 
 // pushIn pushes later what is due before the sweeper comes by.
@@ -296,10 +221,31 @@ func (r *Runner) pushIn(d time.Duration, item queue.Item) {
 	}
 }
 
-func (r *Runner) push(items ...queue.Item) {
-	ctx, cancel := context.WithTimeout(context.Background(), pushTime)
+// push puts ids into the queue, for somebody who does not wait for it.
+func (r *Runner) push(items ...queue.Item) { r.pushWithin(pushTime, items) }
+
+func (r *Runner) pushWithin(d time.Duration, items []queue.Item) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
-	if err := r.queue.Push(ctx, items...); err != nil {
-		r.log.Warn("jobs could not be put into the queue; the sweeper will", "jobs", len(items), "error", err)
+	r.queueSays(r.queue.Push(ctx, items...))
+}
+
+// queueSays logs when the queue cannot be reached any more, and when it can again. Rows are swept all the while.
+func (r *Runner) queueSays(err error) {
+	r.mu.Lock()
+	news := r.queueBad != (err != nil)
+	r.queueBad = err != nil
+	r.mu.Unlock()
+	switch {
+	case news && err != nil:
+		r.log.Warn("the job queue cannot be reached; jobs wait until it can", "error", err)
+	case news:
+		r.log.Info("the job queue can be reached again")
 	}
+}
+
+func (r *Runner) queueIsBad() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.queueBad
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/db/dbtest"
 	"github.com/hallmarkhub/hallmark/jobservice"
+	"github.com/hallmarkhub/hallmark/jobservice/queue"
 	"github.com/hallmarkhub/hallmark/jobservice/queue/memory"
 )
 
@@ -76,6 +77,9 @@ func TestEnqueueRefuses(t *testing.T) {
 	for name, j := range map[string]jobservice.Job{
 		"no kind":   {},
 		"no JSON":   {Kind: "x", Payload: struct{ C chan int }{make(chan int)}},
+		"priority":  {Kind: "x", Priority: queue.MaxPriority + 1},
+		"low":       {Kind: "x", Priority: -queue.MaxPriority - 1},
+		"target":    {Kind: "x", Target: strings.Repeat("x", 256)},
 		"too large": {Kind: "x", Payload: struct{ S string }{strings.Repeat("x", 64<<10)}},
 	} {
 		err := h.db.Write(t.Context(), func(tx *db.Tx) error {
@@ -85,6 +89,10 @@ func TestEnqueueRefuses(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s was taken", name)
 		}
+	}
+	for _, j := range []jobservice.Job{{Kind: "x", Priority: queue.MaxPriority}, {Kind: "x", Priority: -queue.MaxPriority},
+		{Kind: "x", Target: strings.Repeat("x", 255)}, {Kind: "x", Payload: struct{ S string }{strings.Repeat("x", 64<<10-len(`{"S":""}`))}}} {
+		h.enqueue(j)
 	}
 }
 

@@ -2,9 +2,9 @@ package jobservice
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
@@ -13,8 +13,10 @@ import (
 )
 
 const (
-	// sweepLimit is how many due jobs are pushed at most in one sweep: those of the highest priority, then the oldest.
+	// sweepLimit is how many due jobs of a kind are pushed at most in one sweep.
 	sweepLimit = 10_000
+	// sweepPause is what is left between two sweeps, however many jobs become due one after the other.
+	sweepPause = 100 * time.Millisecond
 	// tooFar is further in the future than anything that is written as having begun: a clock was wrong when it was.
 	tooFar = 24 * time.Hour
 )
@@ -39,7 +41,6 @@ func (r *Runner) Every(kind string, interval time.Duration) {
 // keepSweeping looks through the rows until ctx ends: a row is the truth, the queue only a quicker way to it.
 func (r *Runner) keepSweeping(ctx context.Context) {
 	ctx = core.WithPrincipal(ctx, core.System())
-	due, dueArgs := r.dueQuery()
 	var unsteady time.Time
 	next := time.NewTimer(0)
 	defer next.Stop()
@@ -61,11 +62,14 @@ func (r *Runner) keepSweeping(ctx context.Context) {
 			at, err := r.fire(ctx)
 			r.warn(ctx, "scheduled jobs could not be made", err)
 			wait = min(wait, at)
-			at, err = r.pushDue(ctx, due, dueArgs)
+			at, err = r.fireCrons(ctx)
+			r.warn(ctx, "jobs of the timetable could not be made", err)
+			wait = min(wait, at)
+			at, err = r.pushDue(ctx)
 			r.warn(ctx, "jobs that are due could not be read", err)
 			wait = min(wait, at)
 		}
-		next.Reset(max(wait, time.Millisecond))
+		next.Reset(max(wait, min(sweepPause, r.opt.Sweep)))
 	}
 }
 
@@ -75,28 +79,38 @@ func (r *Runner) warn(ctx context.Context, what string, err error) {
 	}
 }
 
+// gone are jobs whose lease ran out, or was given by a clock that was wrong.
+const (
+	gone    = `state = 'running' AND (lease_until < $1 OR lease_until > $2)`
+	goneSQL = `SELECT count(*) FROM job WHERE ` + gone
+)
+
 // expire takes jobs from workers that have said nothing for longer than the lease.
 func (r *Runner) expire(ctx context.Context) error {
-	const gone = `state = 'running' AND (lease_until < $1 OR lease_until > $2)`
 	now := r.db.Micros()
 	var n int64
-	err := r.db.QueryRow(ctx, `SELECT count(*) FROM job WHERE `+gone, now, now+tooFar.Microseconds()).Scan(&n)
+	err := r.db.QueryRow(ctx, goneSQL, now, now+tooFar.Microseconds()).Scan(&n)
 	if err != nil || n == 0 {
 		return err
 	}
 	var lost []string
 	err = r.db.Write(ctx, func(tx *db.Tx) error {
 		lost = nil
+		var held []string
 		now := tx.Now()
-		return tx.Query(`UPDATE job SET lease_until = NULL, worker = '', error = 'the worker stopped without a word', run_at = $3,
+		err := tx.Query(`UPDATE job SET lease_until = NULL, worker = '', error = 'the worker stopped without a word', run_at = $3,
 				state = CASE WHEN cancel THEN 'cancelled' WHEN attempts >= max_attempts THEN 'dead' ELSE 'queued' END,
 				finished_at = CASE WHEN cancel OR attempts >= max_attempts THEN CAST($3 AS BIGINT) END
-			WHERE `+gone+` RETURNING id`, []any{now, now + tooFar.Microseconds(), now}, func(scan func(...any) error) error {
-			var id string
-			err := scan(&id)
-			lost = append(lost, id)
+			WHERE `+gone+` RETURNING id, slots`, []any{now, now + tooFar.Microseconds(), now}, func(scan func(...any) error) error {
+			var id, slots string
+			err := scan(&id, &slots)
+			lost, held = append(lost, id), append(held, splitSlots(slots)...)
 			return err
 		})
+		if err != nil {
+			return err
+		}
+		return freeSlots(tx, held)
 	})
 	if err == nil && len(lost) > 0 {
 		r.log.Warn("jobs were taken from workers that stopped", "jobs", lost)
@@ -104,48 +118,56 @@ func (r *Runner) expire(ctx context.Context) error {
 	return err
 }
 
-// dueQuery makes the statement of pushDue: jobs of the kinds that are run here, $1 is now.
-func (r *Runner) dueQuery() (string, []any) {
-	var kinds []string
-	for k := range r.specs {
-		kinds = append(kinds, k)
+// dueSQL reads what waits of a kind and is due, in the order in which it is to be run; targetSQL leaves out targets that
+// have as many jobs as they may. nextSQL reads when the next job will be due.
+const (
+	dueSQL = `SELECT id, priority FROM job WHERE state = 'queued' AND kind = $1 AND run_at <= $2 %s
+		ORDER BY priority DESC, run_at LIMIT $3`
+	nextSQL   = `SELECT coalesce(min(run_at), 0) FROM job WHERE state = 'queued' AND run_at > $1`
+	targetSQL = `AND NOT EXISTS (SELECT 1 FROM slot WHERE name = job.kind || '/' || job.target AND busy >= most)`
+)
+
+// due reads up to n jobs of a kind.
+func (r *Runner) due(ctx context.Context, kind string, n int) (items []queue.Item, err error) {
+	where := ""
+	if r.specs[kind].MaxPerTarget > 0 {
+		where = targetSQL
 	}
-	slices.Sort(kinds)
-	args := []any{int64(0)}
-	var list []string
-	for _, k := range kinds {
-		args = append(args, k)
-		list = append(list, "$"+strconv.Itoa(len(args)))
-	}
-	if len(list) == 0 {
-		list = []string{"''"}
-	}
-	return ` FROM job WHERE state = 'queued' AND kind IN (` + strings.Join(list, ", ") + `) AND run_at `, args
+	err = r.db.Query(ctx, fmt.Sprintf(dueSQL, where), []any{kind, r.db.Micros(), n}, func(scan func(...any) error) error {
+		var it queue.Item
+		err := scan(&it.ID, &it.Priority)
+		items = append(items, it)
+		return err
+	})
+	return items, err
 }
 
-// pushDue pushes what is due and returns how long it is to the next that will be.
-func (r *Runner) pushDue(ctx context.Context, from string, args []any) (time.Duration, error) {
-	args = slices.Clone(args)
-	now := r.db.Micros()
-	args[0] = now
-	var items []queue.Item
-	var kinds []string
-	err := r.db.Query(ctx, `SELECT id, priority, kind`+from+`<= $1 ORDER BY priority DESC, run_at LIMIT `+strconv.Itoa(sweepLimit),
-		args, func(scan func(...any) error) error {
-			var it queue.Item
-			var kind string
-			err := scan(&it.ID, &it.Priority, &kind)
-			items, kinds = append(items, it), append(kinds, kind)
-			return err
-		})
+// pushDue pushes what is due and has room, and returns how long it is to the next that will be.
+func (r *Runner) pushDue(ctx context.Context) (time.Duration, error) {
+	busy, err := r.busy(ctx)
 	if err != nil {
 		return r.opt.Sweep, err
 	}
-	if items = r.notParked(items, kinds); len(items) > 0 {
-		r.push(items...)
+	var items []queue.Item
+	for _, kind := range slices.Sorted(maps.Keys(r.specs)) {
+		n := sweepLimit
+		if most := r.specs[kind].MaxRunning; most > 0 {
+			n = min(n, most-busy[kind])
+		}
+		if n <= 0 {
+			continue
+		}
+		of, err := r.due(ctx, kind, n)
+		if err != nil {
+			return r.opt.Sweep, err
+		}
+		items = append(items, of...)
+	}
+	if len(items) > 0 {
+		r.pushWithin(sweepPushTime, items)
 	}
 	var at int64
-	err = r.db.QueryRow(ctx, `SELECT coalesce(min(run_at), 0)`+from+`> $1`, args...).Scan(&at)
+	err = r.db.QueryRow(ctx, nextSQL, r.db.Micros()).Scan(&at)
 	if err != nil || at == 0 {
 		return r.opt.Sweep, err
 	}

@@ -26,6 +26,7 @@ const messageLimit = 1024
 type Task struct {
 	r        *Runner
 	id, kind string
+	target   string
 	priority int64
 	payload  string
 	attempt  int
@@ -33,13 +34,22 @@ type Task struct {
 	fence    int64
 	cancel   context.CancelCauseFunc
 
+	slots []string // that the claim took
+	lines lines
+
 	mu       sync.Mutex
 	until    time.Time   // the lease, by this machine's monotonic clock
 	lease    *time.Timer // ends the context at until
-	progress int
-	message  string
+	progress progress
 	finished bool
-	told     chan struct{} // progress changed
+	told     chan struct{} // there is something to write
+}
+
+// progress is how far a job is.
+type progress struct {
+	percent     int
+	message     string
+	done, total int64
 }
 
 // ID is the job's.
@@ -64,9 +74,28 @@ func (t *Task) Decode(v any) error {
 
 // Progress says how far the job is, in percent, and what it is doing. It is written at most once a second.
 func (t *Task) Progress(percent int, message string) {
+	t.tell(progress{percent: max(0, min(percent, 100)), message: clip(message)})
+}
+
+// Count is Progress for what can be counted: done of total, which is 0 as long as nobody knows.
+func (t *Task) Count(done, total int64, message string) {
+	p := progress{message: clip(message), done: max(0, done), total: max(0, total)}
+	if p.total > 0 {
+		p.done = min(p.done, p.total)
+		p.percent = int(float64(p.done) / float64(p.total) * 100)
+	}
+	t.tell(p)
+}
+
+func (t *Task) tell(p progress) {
 	t.mu.Lock()
-	t.progress, t.message = max(0, min(percent, 100)), clip(message)
+	t.progress = p
 	t.mu.Unlock()
+	t.wake()
+}
+
+// wake lets what is new be written soon.
+func (t *Task) wake() {
 	select {
 	case t.told <- struct{}{}:
 	default:
@@ -92,15 +121,7 @@ func (t *Task) Write(ctx context.Context, f func(tx *db.Tx) error) error {
 // Finish ends the job as done and runs f, which may be nil, in the same transaction: both happen or neither. If this
 // try has lost the job the error is ErrLost, and f's writes did not happen. Run returns after it.
 func (t *Task) Finish(ctx context.Context, f func(tx *db.Tx) error) error {
-	err := t.r.db.Write(ctx, func(tx *db.Tx) error {
-		if err := t.r.finish(tx, t); err != nil {
-			return err
-		}
-		if f == nil {
-			return nil
-		}
-		return f(tx)
-	})
+	err := t.r.finish(ctx, t, f)
 	if err == nil {
 		t.mu.Lock()
 		t.finished = true
@@ -116,10 +137,10 @@ func (t *Task) isFinished() bool {
 }
 
 // report is the progress to be written.
-func (t *Task) report() (percent int, message string) {
+func (t *Task) report() progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.progress, t.message
+	return t.progress
 }
 
 // renewed notes that the lease counts from began, which is before it was written.
@@ -173,10 +194,15 @@ func (r *Runner) execute(base context.Context, t *Task, spec Spec) {
 	beating.Wait()
 	stopWatch()
 
-	r.settle(t, spec, cause, err)
+	result := t.result(cause, err)
+	r.metrics.ended(t.kind, result, time.Since(began))
+	r.settle(t, spec, result, cause, err)
 	r.mu.Lock()
 	delete(r.running, t.id)
 	r.mu.Unlock()
+	if len(t.slots) > 0 {
+		r.refill(t.kind)
+	}
 	if err == nil {
 		log.Debug("job done", "took", time.Since(began))
 	} else {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hallmarkhub/hallmark/core/auth"
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/jobservice/queue/redis"
 )
 
 // check asks each setting about its value and names the one that is wrong, then looks at those that depend on each other.
@@ -64,6 +65,11 @@ func (c *Config) checkStores() error {
 	if err := db.CheckAddress(c.database()); err != nil {
 		return fmt.Errorf("%w. HALLMARK_DB says where it is", err)
 	}
+	if !c.memoryQueue() {
+		if err := redis.CheckAddress(c.String("queue")); err != nil {
+			return fmt.Errorf("HALLMARK_QUEUE is not an address such as redis://:password@host:6379/0 or memory: %w", err)
+		}
+	}
 	blobs, err := url.Parse(c.blobStore())
 	switch {
 	case err != nil:
@@ -84,13 +90,14 @@ func (c *Config) hasRole(role string) bool {
 
 // checkRoles refuses a part of a hub where there can be no other part.
 func (c *Config) checkRoles() error {
-	if c.postgres() {
-		return nil
-	}
+	all, source := strings.Join(roles(), ","), c.values["roles"].source
 	for _, r := range roles() {
-		if !c.hasRole(r) {
-			return fmt.Errorf("roles (from %s): with SQLite there is one process, which has to do everything: set HALLMARK_ROLES to %s, or use Postgres",
-				c.values["roles"].source, strings.Join(roles(), ","))
+		switch {
+		case c.hasRole(r):
+		case !c.postgres():
+			return fmt.Errorf("roles (from %s): with SQLite there is one process, which has to do everything: set HALLMARK_ROLES to %s, or use Postgres", source, all)
+		case c.memoryQueue():
+			return fmt.Errorf("roles (from %s): with the queue memory: a process hears of its own jobs alone: set HALLMARK_QUEUE to redis://.., or HALLMARK_ROLES to %s", source, all)
 		}
 	}
 	return nil

@@ -212,7 +212,7 @@ func (c *Config) print(w io.Writer) {
 	for _, s := range ss {
 		v := c.values[s.key]
 		text := v.text
-		if s.secret && text != "" {
+		if s.secret && text != s.value { // a default is no secret
 			text = "(set)"
 		}
 		fmt.Fprintf(w, "# %s\n# from: %s\n%s: %s\n\n", s.help, v.source, s.key, strconv.Quote(text))

@@ -43,7 +43,7 @@ func TestLoadConfig(t *testing.T) {
 		{name: "value from a file beside an empty one", environ: []string{"HALLMARK_DB_FILE=" + secret, "HALLMARK_DB=", key}, key: "db", want: "postgres://from-a-file/db", source: "HALLMARK_DB_FILE"},
 		{name: "a path is written as an address", environ: []string{"HALLMARK_DATA=/a?b#c d"}, key: "data", want: "/a?b#c d"},
 		{name: "empty file", file: file(""), key: "listen", want: "127.0.0.1:8080", source: "default"},
-		{name: "one role of two", environ: []string{"HALLMARK_DB=postgres://host/db", key, "HALLMARK_ROLES=core"}, key: "roles", want: "core"},
+		{name: "one role of two", environ: []string{"HALLMARK_DB=postgres://host/db", key, "HALLMARK_QUEUE=redis://r", "HALLMARK_ROLES=core"}, key: "roles", want: "core"},
 		{name: "names of others are left alone", environ: []string{"HALLMARK_TEST_POSTGRES=x", "PATH=y"}, key: "listen", want: "127.0.0.1:8080"},
 		{name: "unknown key", file: file("lisen: :1"), err: `there is no setting "lisen"`},
 		{name: "unknown nested key", file: file("limits:\n  blobs: 1"), err: `there is no setting "limits.blobs"`},
@@ -84,6 +84,12 @@ func TestLoadConfig(t *testing.T) {
 		{name: "no role", environ: []string{"HALLMARK_ROLES=core,jobs"}, err: "is no list of core and jobservice"},
 		{name: "empty list of roles", environ: []string{"HALLMARK_ROLES=,"}, err: "is no list of core and jobservice"},
 		{name: "half of the roles with SQLite", environ: []string{"HALLMARK_ROLES=core"}, err: "roles (from HALLMARK_ROLES): with SQLite there is one process"},
+		{name: "half of the roles with SQLite and Redis", environ: []string{"HALLMARK_ROLES=jobservice", "HALLMARK_QUEUE=redis://r"}, err: "with SQLite there is one process"},
+		{name: "half of the roles with a queue in memory", environ: []string{"HALLMARK_ROLES=jobservice", "HALLMARK_DB=postgres://host/db", key}, err: "set HALLMARK_QUEUE to redis://"},
+		{name: "half of the roles", environ: []string{"HALLMARK_ROLES=jobservice", "HALLMARK_DB=postgres://host/db", "HALLMARK_QUEUE=redis://r", key}, key: "roles", want: "jobservice"},
+		{name: "another queue", environ: []string{"HALLMARK_QUEUE=amqp://:s3cret@r"}, err: "queue (from HALLMARK_QUEUE): the value begins with none of memory:, redis:, rediss:"},
+		{name: "a queue that is no address", environ: []string{"HALLMARK_QUEUE=redis://:s3c/ret@r"}, err: "HALLMARK_QUEUE is not an address such as redis://:password@host:6379/0 or memory: it is not a URL"},
+		{name: "a queue with a parameter that is none", environ: []string{"HALLMARK_QUEUE=rediss://r?read_timeout=1"}, err: `the parameter "read_timeout" is not one of`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

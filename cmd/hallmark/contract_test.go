@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -71,7 +72,13 @@ func startHub(t *testing.T, environ ...string) *hub {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); h.background(ctx) }()
+	go func() {
+		defer close(ended)
+		var all sync.WaitGroup
+		all.Go(func() { h.background(ctx) })
+		all.Go(func() { h.work(ctx) })
+		all.Wait()
+	}()
 	t.Cleanup(func() { cancel(); <-ended })
 	return h
 }

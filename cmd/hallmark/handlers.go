@@ -11,6 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/api"
 	"github.com/hallmarkhub/hallmark/core/auth"
@@ -128,7 +132,15 @@ func (h *hub) internalHandler() http.Handler {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("/livez", livez)
 	mux.HandleFunc("/readyz", h.readyz)
+	mux.Handle("/metrics", h.metrics())
 	return mux
+}
+
+// metrics serves what is measured: each room that measures something has a collector, which is named here.
+func (h *hub) metrics() http.Handler {
+	all := prometheus.NewRegistry()
+	all.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), h.jobs.Collector())
+	return promhttp.HandlerFor(all, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4})
 }
 
 func livez(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
@@ -141,7 +153,12 @@ func (h *hub) readyz(w http.ResponseWriter, r *http.Request) {
 	var text strings.Builder
 	for _, p := range h.parts(ctx) {
 		said := "ok"
-		if p.err != nil {
+		switch {
+		case p.err == nil:
+		case p.spare:
+			said = "not ok, and the hub serves without it"
+			h.log.Warn("degraded", "part", p.name, "error", p.err)
+		default:
 			status, said = http.StatusServiceUnavailable, "not ok"
 			h.log.Warn("not ready", "part", p.name, "error", p.err)
 		}
@@ -158,12 +175,17 @@ func (h *hub) readyz(w http.ResponseWriter, r *http.Request) {
 
 // part is something that can be down by itself.
 type part struct {
-	name string
-	err  error
+	name  string
+	err   error
+	spare bool // pulls and pushes go on without it
 }
 
 func (h *hub) parts(ctx context.Context) []part {
-	return []part{{"accepting requests", h.accepting()}, {"database", h.db.Ping(ctx)}, {"blob store", h.blobsHealthy(ctx)}}
+	list := []part{{name: "accepting requests", err: h.accepting()}, {name: "database", err: h.db.Ping(ctx)}, {name: "blob store", err: h.blobsHealthy(ctx)}}
+	if h.redis != nil {
+		list = append(list, part{name: "job queue", err: h.redis.Check(ctx), spare: true})
+	}
+	return list
 }
 
 func (h *hub) accepting() error {
@@ -224,6 +246,9 @@ func (h *hub) health(ctx context.Context) []api.Part {
 		part := api.Part{Name: p.name, Status: "ok"}
 		if p.err != nil {
 			part.Status, part.Message = "down", "see the log"
+			if p.spare {
+				part.Status = "degraded"
+			}
 			h.log.Warn("not ready", "part", p.name, "error", p.err)
 		}
 		out = append(out, part)

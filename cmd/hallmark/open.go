@@ -16,6 +16,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
+	"github.com/hallmarkhub/hallmark/jobservice/queue/redis"
 	"github.com/hallmarkhub/hallmark/migrations"
 	"github.com/hallmarkhub/hallmark/registry/blob"
 	"github.com/hallmarkhub/hallmark/registry/blob/disk"
@@ -29,6 +30,7 @@ type opened struct {
 	access *slog.Logger
 	db     *db.DB
 	blobs  blob.Store
+	redis  *redis.Server // nil where the job queue is in memory
 	// keyring is the master key, which is the one the database was made with.
 	keyring *seal.Keyring
 	// reserve is nil where no data directory was opened.
@@ -70,7 +72,25 @@ func (o *opened) openStores(ctx context.Context) error {
 	if err := o.openKeyring(ctx); err != nil {
 		return err
 	}
+	if err := o.openQueue(ctx); err != nil {
+		return err
+	}
 	return migrations.Up(ctx, o.db)
+}
+
+// openQueue connects to the Redis of the job queue.
+func (o *opened) openQueue(ctx context.Context) error {
+	if o.cfg.memoryQueue() {
+		return nil
+	}
+	redis.LogTo(o.log)
+	s, err := redis.Open(ctx, o.cfg.String("queue"))
+	if err != nil {
+		return fmt.Errorf("the job queue %s cannot be used: %w. HALLMARK_QUEUE says where it is", db.Redact(o.cfg.String("queue")), err)
+	}
+	o.redis = s
+	o.closes = append(o.closes, s.Close)
+	return nil
 }
 
 // minFree is how much room the data directory must have at the start, so that the first push does not end the hub.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/hallmarkhub/hallmark/core"
@@ -45,7 +46,9 @@ func (p *program) serve(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	o.address = ports.public.Addr().String()
+	if ports.public != nil {
+		o.address = ports.public.Addr().String()
+	}
 	if err := o.openStores(ctx); err != nil {
 		return err
 	}
@@ -55,32 +58,42 @@ func (p *program) serve(ctx context.Context, cfg *Config) error {
 	}
 	s := &servers{log: log, failed: make(chan error, 3)}
 	s.start(cfg, h, ports, cert)
-	jobs, stopJobs := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{})
-	go func() { defer close(ended); h.background(jobs) }()
-	p.welcome(cfg, h, ports.public.Addr().String())
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	jobs, stopJobs := context.WithCancel(background)
+	var ended, worked sync.WaitGroup
+	ended.Go(func() { h.background(background) })
+	worked.Go(func() { h.work(jobs) })
+	if o.address != "" {
+		p.welcome(cfg, h, o.address)
+	} else {
+		fmt.Fprintf(p.stdout, "Hallmark works off jobs; http://%s/readyz says whether it is well.\n", ports.internal.Addr())
+	}
 	select {
 	case <-ctx.Done():
-		log.Info("ending: requests in flight have 30 s")
+		log.Info("ending: requests in flight have 30 s, running jobs less")
 	case err = <-s.failed:
 	}
 	h.ready.Store(false)
+	stopJobs() // none is begun while requests end
 	s.stop()
-	stopJobs()
-	<-ended
+	worked.Wait()
+	stopBackground()
+	ended.Wait()
 	return err
 }
 
-// listeners are where a hub can be reached.
+// listeners are where a hub can be reached. public is nil where clients are not served.
 type listeners struct{ public, internal, socket net.Listener }
 
 // listen opens all listeners. That comes before the database, so that a port in use leaves that as it was; who connects
-// meanwhile is served when the hub is ready.
+// meanwhile is served when the hub is ready. Clients reach only processes with the role core.
 func (o *opened) listen() (*listeners, error) {
 	var l listeners
 	var err error
-	if l.public, err = o.keep(listenOn("listen", o.cfg.String("listen"))); err != nil {
-		return nil, err
+	if o.cfg.hasRole("core") {
+		if l.public, err = o.keep(listenOn("listen", o.cfg.String("listen"))); err != nil {
+			return nil, err
+		}
 	}
 	if l.internal, err = o.keep(listenOn("internal_listen", o.cfg.String("internal_listen"))); err != nil {
 		return nil, err
@@ -115,13 +128,15 @@ type servers struct {
 // start serves what is open; cert is nil without TLS.
 func (s *servers) start(cfg *Config, h *hub, l *listeners, cert *certificate) {
 	limit := web.Connections{Total: cfg.Int("limits.connections"), PerIP: cfg.Int("limits.connections_per_ip"), Trusted: h.proxies.Trusts}
-	public := s.server(h.public, int(cfg.Bytes("limits.header_bytes")))
-	serve := public.Serve
-	if cert != nil {
-		public.TLSConfig = cert.config()
-		serve = func(l net.Listener) error { return public.ServeTLS(l, "", "") }
+	if l.public != nil {
+		public := s.server(h.public, int(cfg.Bytes("limits.header_bytes")))
+		serve := public.Serve
+		if cert != nil {
+			public.TLSConfig = cert.config()
+			serve = func(l net.Listener) error { return public.ServeTLS(l, "", "") }
+		}
+		s.serve(func() error { return serve(limit.Limit(l.public)) })
 	}
-	s.serve(func() error { return serve(limit.Limit(l.public)) })
 	internal := s.server(h.internal, 0)
 	s.serve(func() error { return internal.Serve(l.internal) })
 	local := s.server(h.public, 0)

@@ -15,7 +15,7 @@ func settings() []setting {
 		{key: "public_url", value: "", help: "Address of the hub as clients see it, e.g. https://hub.example; empty: taken from the request.", check: hasScheme("http", "https")},
 		{key: "db", value: "", help: "Database: sqlite:///path or postgres://..; empty: sqlite in the data directory.", secret: true, check: hasScheme("sqlite", "postgres", "postgresql")},
 		{key: "blobs", value: "", help: "Where bytes lie: file:///path or s3://bucket/prefix?region=..&endpoint=..; empty: the data directory.", check: hasScheme("file", "s3", "gs", "azure", "distfs")},
-		{key: "queue", value: "memory:", help: "Job queue: memory:.", check: oneOf("memory:")},
+		{key: "queue", value: "memory:", help: "Job queue: memory:, redis://:password@host:6379/0 or rediss://.. (several nodes: see operate.md).", secret: true, check: hasScheme("memory", "redis", "rediss")},
 		{key: "master_key", value: "", help: "32 bytes in base64 that seal all other keys; empty: master.key in the data directory, made at first start. Required with postgres.", secret: true, check: isMasterKey},
 		{key: "tls_cert", value: "", help: "Certificate file (PEM); with tls_key the hub speaks HTTPS. Read again when it changes."},
 		{key: "tls_key", value: "", help: "Key file (PEM) of tls_cert."},
@@ -24,7 +24,7 @@ func settings() []setting {
 		{key: "baseline_floor", value: "off", help: "What no project's baseline is below: enforce, warn or off.", check: oneOf("enforce", "warn", "off")},
 		{key: "baseline", value: "enforce", help: "Baseline of new projects that name none: enforce, warn or off.", check: oneOf("enforce", "warn", "off")},
 		{key: "gc_grace", value: "24h", help: "How long what was pushed stays without being referred to.", check: isDuration},
-		{key: "roles", value: "core,jobservice", help: "What this process does: core, jobservice or both; with SQLite it has to be both.", check: areRoles},
+		{key: "roles", value: "core,jobservice", help: "What this process does: core, jobservice or both; with SQLite or queue memory: it has to be both.", check: areRoles},
 		{key: "log_level", value: "info", help: "debug, info, warn or error.", check: oneOf("debug", "info", "warn", "error")},
 		{key: "log_format", value: "text", help: "text or json.", check: oneOf("text", "json")},
 		{key: "access_log", value: "writes", help: "Requests that are logged: all, writes (everything but successful reads of /v2) or none.", check: oneOf("all", "writes", "none")},
@@ -58,6 +58,9 @@ func (c *Config) database() string {
 
 // postgres reports whether the database is Postgres.
 func (c *Config) postgres() bool { return strings.HasPrefix(c.String("db"), "postgres") }
+
+// memoryQueue reports whether the job queue is this process's own.
+func (c *Config) memoryQueue() bool { return c.String("queue") == "memory:" || c.String("queue") == "" }
 
 // blobStore is the address of the blob store.
 func (c *Config) blobStore() string {

@@ -21,7 +21,9 @@ import (
 	"github.com/hallmarkhub/hallmark/core/trust"
 	"github.com/hallmarkhub/hallmark/core/upstream"
 	"github.com/hallmarkhub/hallmark/jobservice"
+	"github.com/hallmarkhub/hallmark/jobservice/queue"
 	"github.com/hallmarkhub/hallmark/jobservice/queue/memory"
+	"github.com/hallmarkhub/hallmark/jobservice/queue/redis"
 	"github.com/hallmarkhub/hallmark/jobservice/work"
 	"github.com/hallmarkhub/hallmark/registry"
 	"github.com/hallmarkhub/hallmark/registry/blob"
@@ -37,6 +39,7 @@ type hub struct {
 
 	db        *db.DB
 	blobs     blob.Store
+	redis     *redis.Server // nil where the job queue is in memory
 	store     *store.Store
 	dir       *store.Directory
 	auth      *auth.Authenticator
@@ -58,6 +61,7 @@ type hub struct {
 		err error
 	}
 	background func(ctx context.Context) // runs until ctx ends
+	work       func(ctx context.Context) // runs jobs until ctx ends and they have ended
 }
 
 // wire puts the rooms together: local and remote -> upstream -> gatekeeper -> access -> server, and everything beside them.
@@ -90,13 +94,17 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 	if err := h.keeper.NoteTerms(ctx); err != nil {
 		return nil, err
 	}
-	h.wireJobs(o, loc)
+	if err := h.wireJobs(ctx, o, loc); err != nil {
+		return nil, err
+	}
 	// Everybody who caches has subscribed by now.
 	if err := o.db.Follow(context.WithoutCancel(ctx)); err != nil {
 		return nil, err
 	}
-	if err := h.firstStart(ctx); err != nil {
-		return nil, err
+	if o.cfg.hasRole("core") { // where somebody looks for the administrator's secret
+		if err := h.firstStart(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := h.wireHandlers(ctx, o, loc); err != nil {
 		return nil, err
@@ -160,8 +168,16 @@ func (h *hub) firstStart(ctx context.Context) error {
 }
 
 // wireJobs says which kinds of jobs there are and when they run.
-func (h *hub) wireJobs(o *opened, loc *local.Registry) {
-	h.jobs = jobservice.New(o.db, memory.New(), jobservice.Options{Log: o.log})
+func (h *hub) wireJobs(ctx context.Context, o *opened, loc *local.Registry) error {
+	var q queue.Queue = memory.New()
+	if h.redis = o.redis; h.redis != nil {
+		id, err := h.store.HubID(ctx)
+		if err != nil {
+			return err
+		}
+		q = h.redis.Queue(id)
+	}
+	h.jobs = jobservice.New(o.db, q, jobservice.Options{Log: o.log, Drain: jobDrain(o.cfg)})
 	idle, age := o.cfg.Duration("limits.upload_idle"), o.cfg.Duration("limits.upload_age")
 	h.jobs.Register(work.KindSweepUploads, work.SweepUploads(func(ctx context.Context) (int, error) {
 		n, err := loc.SweepUploads(ctx, idle, age)
@@ -177,11 +193,15 @@ func (h *hub) wireJobs(o *opened, loc *local.Registry) {
 	waker := work.NewVerdictWaker(h.store, h.jobs, o.log)
 	h.jobs.Every(work.KindSweepUploads, 10*time.Minute)
 	h.jobs.Every(work.KindReadEvidence, time.Minute)
-	h.jobs.Every(work.KindPurge, 24*time.Hour)
+	h.jobs.Cron(jobservice.Schedule{Name: work.KindPurge, Kind: work.KindPurge, Spec: "30 3 * * *"})
+	h.work = func(ctx context.Context) {
+		if o.cfg.hasRole("jobservice") {
+			h.jobs.Run(ctx)
+		}
+	}
 	h.background = func(ctx context.Context) {
 		var all sync.WaitGroup
 		if o.cfg.hasRole("jobservice") {
-			all.Go(func() { h.jobs.Run(ctx) })
 			all.Go(func() { waker.Run(ctx) })
 		}
 		all.Go(func() { h.auth.Run(ctx) })
@@ -189,4 +209,14 @@ func (h *hub) wireJobs(o *opened, loc *local.Registry) {
 		all.Go(func() { h.reads.Run(ctx) })
 		all.Wait()
 	}
+	return nil
+}
+
+// jobDrain is how long running jobs may go on when the process ends. One that does nothing else has as long as requests have,
+// less what it takes to give jobs back.
+func jobDrain(c *Config) time.Duration {
+	if c.hasRole("core") {
+		return 5 * time.Second
+	}
+	return drainTime - 10*time.Second
 }

@@ -221,6 +221,11 @@ type AuthorityPut = gatekeeper.Authority
 // Baseline How the trust baseline of the hub holds here.
 type Baseline string
 
+// CronSpec Minute, hour, day of the month, month, day of the week; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. UTC, unless `CRON_TZ=Europe/Berlin ` stands before them.
+//
+// Example: 30 3 * * *
+type CronSpec = string
+
 // Digest Example: sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a
 type Digest = string
 
@@ -325,6 +330,9 @@ type Job struct {
 	Cancelling bool      `json:"cancelling"`
 	CreatedAt  time.Time `json:"created_at"`
 
+	// Done How many of what it counts.
+	Done *int64 `json:"done,omitempty"`
+
 	// Error Why the last try failed.
 	Error      string     `json:"error"`
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
@@ -342,10 +350,29 @@ type Job struct {
 	// Progress Per cent.
 	Progress int64 `json:"progress"`
 
+	// Project Name of the project it is for; absent for what concerns the hub.
+	Project *string `json:"project,omitempty"`
+
 	// RunAt Not before.
 	RunAt     time.Time  `json:"run_at"`
 	StartedAt *time.Time `json:"started_at,omitempty"`
 	State     JobState   `json:"state"`
+
+	// Target Whom it talks to.
+	Target *string `json:"target,omitempty"`
+
+	// Total Of how many; absent if that is not known.
+	Total *int64 `json:"total,omitempty"`
+}
+
+// JobLine defines model for JobLine.
+type JobLine struct {
+	At time.Time `json:"at"`
+
+	// Attempt Which try said it.
+	Attempt int64  `json:"attempt"`
+	Seq     int64  `json:"seq"`
+	Text    string `json:"text"`
 }
 
 // JobState defines model for JobState.
@@ -805,6 +832,40 @@ type RobotSecret struct {
 // Role defines model for Role.
 type Role string
 
+// Schedule defines model for Schedule.
+type Schedule struct {
+	// Kind Of the jobs it makes.
+	//
+	// Example: purge
+	Kind string `json:"kind"`
+
+	// LastAt The time that the last job was made for.
+	LastAt *time.Time `json:"last_at,omitempty"`
+
+	// LastJob Its id.
+	LastJob *string `json:"last_job,omitempty"`
+
+	// Name Example: purge
+	Name   string    `json:"name"`
+	NextAt time.Time `json:"next_at"`
+	Paused bool      `json:"paused"`
+
+	// Spec Minute, hour, day of the month, month, day of the week; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. UTC, unless `CRON_TZ=Europe/Berlin ` stands before them.
+	//
+	// Example: 30 3 * * *
+	Spec CronSpec `json:"spec"`
+}
+
+// SchedulePatch defines model for SchedulePatch.
+type SchedulePatch struct {
+	Paused *bool `json:"paused,omitempty"`
+
+	// Spec Minute, hour, day of the month, month, day of the week; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. UTC, unless `CRON_TZ=Europe/Berlin ` stands before them.
+	//
+	// Example: 30 3 * * *
+	Spec *CronSpec `json:"spec,omitempty"`
+}
+
 // Session defines model for Session.
 type Session struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -1107,6 +1168,9 @@ type RegistryParam = TrustName
 // RepositoryParam Example: app
 type RepositoryParam = RepositoryPath
 
+// ScheduleParam defines model for ScheduleParam.
+type ScheduleParam = string
+
 // TagParam Example: 1.2
 type TagParam = TagName
 
@@ -1223,12 +1287,33 @@ type ListJobsParams struct {
 
 	// State Only these.
 	State *JobState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Project Only those for this project.
+	Project *ProjectName `form:"project,omitempty" json:"project,omitempty"`
+
+	// Target Only those that talk to this one.
+	Target *string `form:"target,omitempty" json:"target,omitempty"`
 }
 
 // CancelJobParams defines parameters for CancelJob.
 type CancelJobParams struct {
 	// IdempotencyKey Do this once.
 	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// StreamJobEventsParams defines parameters for StreamJobEvents.
+type StreamJobEventsParams struct {
+	// LastEventID Number of the last line of the log that was read.
+	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
+}
+
+// GetJobLogParams defines parameters for GetJobLog.
+type GetJobLogParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // RetryJobParams defines parameters for RetryJob.
@@ -1624,6 +1709,15 @@ type PutRegistryParams struct {
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
 
+// ListSchedulesParams defines parameters for ListSchedules.
+type ListSchedulesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListSessionsParams defines parameters for ListSessions.
 type ListSessionsParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -1771,6 +1865,9 @@ type PutProjectTrustRootJSONRequestBody = TrustRootPut
 // PutRegistryJSONRequestBody defines body for PutRegistry for application/json ContentType.
 type PutRegistryJSONRequestBody = RegistryPut
 
+// UpdateScheduleJSONRequestBody defines body for UpdateSchedule for application/json ContentType.
+type UpdateScheduleJSONRequestBody = SchedulePatch
+
 // CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
 type CreateSessionJSONRequestBody = SessionCreate
 
@@ -1832,7 +1929,10 @@ type ServerInterface interface {
 	CancelJob(w http.ResponseWriter, r *http.Request, id IDParam, params CancelJobParams)
 	// StreamJobEvents Follow a job
 	// (GET /jobs/{id}/events)
-	StreamJobEvents(w http.ResponseWriter, r *http.Request, id IDParam)
+	StreamJobEvents(w http.ResponseWriter, r *http.Request, id IDParam, params StreamJobEventsParams)
+	// GetJobLog The log of a job
+	// (GET /jobs/{id}/log)
+	GetJobLog(w http.ResponseWriter, r *http.Request, id IDParam, params GetJobLogParams)
 	// RetryJob Run a job again
 	// (POST /jobs/{id}/retry)
 	RetryJob(w http.ResponseWriter, r *http.Request, id IDParam, params RetryJobParams)
@@ -2028,6 +2128,15 @@ type ServerInterface interface {
 	// CheckRegistry Ask an existing registry whether it answers and takes the credentials
 	// (POST /registries/{registry}/check)
 	CheckRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam)
+	// ListSchedules List schedules
+	// (GET /schedules)
+	ListSchedules(w http.ResponseWriter, r *http.Request, params ListSchedulesParams)
+	// GetSchedule One schedule
+	// (GET /schedules/{schedule})
+	GetSchedule(w http.ResponseWriter, r *http.Request, schedule ScheduleParam)
+	// UpdateSchedule Change or pause a schedule
+	// (PATCH /schedules/{schedule})
+	UpdateSchedule(w http.ResponseWriter, r *http.Request, schedule ScheduleParam)
 	// DeleteSessions Log out everywhere
 	// (DELETE /sessions)
 	DeleteSessions(w http.ResponseWriter, r *http.Request)
@@ -2174,7 +2283,13 @@ func (_ Unimplemented) CancelJob(w http.ResponseWriter, r *http.Request, id IDPa
 
 // StreamJobEvents Follow a job
 // (GET /jobs/{id}/events)
-func (_ Unimplemented) StreamJobEvents(w http.ResponseWriter, r *http.Request, id IDParam) {
+func (_ Unimplemented) StreamJobEvents(w http.ResponseWriter, r *http.Request, id IDParam, params StreamJobEventsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetJobLog The log of a job
+// (GET /jobs/{id}/log)
+func (_ Unimplemented) GetJobLog(w http.ResponseWriter, r *http.Request, id IDParam, params GetJobLogParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2565,6 +2680,24 @@ func (_ Unimplemented) PutRegistry(w http.ResponseWriter, r *http.Request, regis
 // CheckRegistry Ask an existing registry whether it answers and takes the credentials
 // (POST /registries/{registry}/check)
 func (_ Unimplemented) CheckRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListSchedules List schedules
+// (GET /schedules)
+func (_ Unimplemented) ListSchedules(w http.ResponseWriter, r *http.Request, params ListSchedulesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSchedule One schedule
+// (GET /schedules/{schedule})
+func (_ Unimplemented) GetSchedule(w http.ResponseWriter, r *http.Request, schedule ScheduleParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UpdateSchedule Change or pause a schedule
+// (PATCH /schedules/{schedule})
+func (_ Unimplemented) UpdateSchedule(w http.ResponseWriter, r *http.Request, schedule ScheduleParam) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3290,6 +3423,32 @@ func (siw *ServerInterfaceWrapper) ListJobs(w http.ResponseWriter, r *http.Reque
 		return
 	}
 
+	// ------------- Optional query parameter "project" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "project", r.URL.Query(), &params.Project, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "project"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "target" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "target", r.URL.Query(), &params.Target, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "target"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "target", Err: err})
+		}
+		return
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListJobs(w, r, params)
 	}))
@@ -3392,8 +3551,87 @@ func (siw *ServerInterfaceWrapper) StreamJobEvents(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StreamJobEventsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID int64
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = &LastEventID
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.StreamJobEvents(w, r, id)
+		siw.Handler.StreamJobEvents(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetJobLog operation middleware
+func (siw *ServerInterfaceWrapper) GetJobLog(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id IDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetJobLogParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetJobLog(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6950,6 +7188,104 @@ func (siw *ServerInterfaceWrapper) CheckRegistry(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// ListSchedules operation middleware
+func (siw *ServerInterfaceWrapper) ListSchedules(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSchedulesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSchedules(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSchedule operation middleware
+func (siw *ServerInterfaceWrapper) GetSchedule(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "schedule" -------------
+	var schedule ScheduleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "schedule", chi.URLParam(r, "schedule"), &schedule, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "schedule", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSchedule(w, r, schedule)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateSchedule operation middleware
+func (siw *ServerInterfaceWrapper) UpdateSchedule(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "schedule" -------------
+	var schedule ScheduleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "schedule", chi.URLParam(r, "schedule"), &schedule, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "schedule", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateSchedule(w, r, schedule)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DeleteSessions operation middleware
 func (siw *ServerInterfaceWrapper) DeleteSessions(w http.ResponseWriter, r *http.Request) {
 
@@ -8194,6 +8530,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/jobs/{id}", wrapper.GetJob)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/jobs/{id}/log", wrapper.GetJobLog)
+	})
+	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/jobs/{id}/cancel", wrapper.CancelJob)
 	})
 	r.Group(func(r chi.Router) {
@@ -8201,6 +8540,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/jobs/{id}/events", wrapper.StreamJobEvents)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/schedules", wrapper.ListSchedules)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/schedules/{schedule}", wrapper.GetSchedule)
+	})
+	r.Group(func(r chi.Router) {
+		r.Patch(options.BaseURL+"/schedules/{schedule}", wrapper.UpdateSchedule)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/system/info", wrapper.GetSystemInfo)
@@ -8753,7 +9101,8 @@ func (response CancelJobdefaultApplicationProblemPlusJSONResponse) VisitCancelJo
 }
 
 type StreamJobEventsRequestObject struct {
-	ID IDParam `json:"id"`
+	ID     IDParam `json:"id"`
+	Params StreamJobEventsParams
 }
 
 type StreamJobEventsResponseObject interface {
@@ -8809,6 +9158,56 @@ type StreamJobEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response StreamJobEventsdefaultApplicationProblemPlusJSONResponse) VisitStreamJobEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetJobLogRequestObject struct {
+	ID     IDParam `json:"id"`
+	Params GetJobLogParams
+}
+
+type GetJobLogResponseObject interface {
+	VisitGetJobLogResponse(w http.ResponseWriter) error
+}
+
+type GetJobLog200ResponseHeaders struct {
+	Link *string
+}
+
+type GetJobLog200JSONResponse struct {
+	Body    []JobLine
+	Headers GetJobLog200ResponseHeaders
+}
+
+func (response GetJobLog200JSONResponse) VisitGetJobLogResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetJobLogdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetJobLogdefaultApplicationProblemPlusJSONResponse) VisitGetJobLogResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11948,6 +12347,134 @@ func (response CheckRegistrydefaultApplicationProblemPlusJSONResponse) VisitChec
 	return err
 }
 
+type ListSchedulesRequestObject struct {
+	Params ListSchedulesParams
+}
+
+type ListSchedulesResponseObject interface {
+	VisitListSchedulesResponse(w http.ResponseWriter) error
+}
+
+type ListSchedules200ResponseHeaders struct {
+	Link *string
+}
+
+type ListSchedules200JSONResponse struct {
+	Body    []Schedule
+	Headers ListSchedules200ResponseHeaders
+}
+
+func (response ListSchedules200JSONResponse) VisitListSchedulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSchedulesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSchedulesdefaultApplicationProblemPlusJSONResponse) VisitListSchedulesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScheduleRequestObject struct {
+	Schedule ScheduleParam `json:"schedule"`
+}
+
+type GetScheduleResponseObject interface {
+	VisitGetScheduleResponse(w http.ResponseWriter) error
+}
+
+type GetSchedule200JSONResponse Schedule
+
+func (response GetSchedule200JSONResponse) VisitGetScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetScheduledefaultApplicationProblemPlusJSONResponse) VisitGetScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateScheduleRequestObject struct {
+	Schedule ScheduleParam `json:"schedule"`
+	Body     *UpdateScheduleJSONRequestBody
+}
+
+type UpdateScheduleResponseObject interface {
+	VisitUpdateScheduleResponse(w http.ResponseWriter) error
+}
+
+type UpdateSchedule200JSONResponse Schedule
+
+func (response UpdateSchedule200JSONResponse) VisitUpdateScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateScheduledefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response UpdateScheduledefaultApplicationProblemPlusJSONResponse) VisitUpdateScheduleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteSessionsRequestObject struct {
 }
 
@@ -13089,6 +13616,9 @@ type StrictServerInterface interface {
 	// StreamJobEvents Follow a job
 	// (GET /jobs/{id}/events)
 	StreamJobEvents(ctx context.Context, request StreamJobEventsRequestObject) (StreamJobEventsResponseObject, error)
+	// GetJobLog The log of a job
+	// (GET /jobs/{id}/log)
+	GetJobLog(ctx context.Context, request GetJobLogRequestObject) (GetJobLogResponseObject, error)
 	// RetryJob Run a job again
 	// (POST /jobs/{id}/retry)
 	RetryJob(ctx context.Context, request RetryJobRequestObject) (RetryJobResponseObject, error)
@@ -13284,6 +13814,15 @@ type StrictServerInterface interface {
 	// CheckRegistry Ask an existing registry whether it answers and takes the credentials
 	// (POST /registries/{registry}/check)
 	CheckRegistry(ctx context.Context, request CheckRegistryRequestObject) (CheckRegistryResponseObject, error)
+	// ListSchedules List schedules
+	// (GET /schedules)
+	ListSchedules(ctx context.Context, request ListSchedulesRequestObject) (ListSchedulesResponseObject, error)
+	// GetSchedule One schedule
+	// (GET /schedules/{schedule})
+	GetSchedule(ctx context.Context, request GetScheduleRequestObject) (GetScheduleResponseObject, error)
+	// UpdateSchedule Change or pause a schedule
+	// (PATCH /schedules/{schedule})
+	UpdateSchedule(ctx context.Context, request UpdateScheduleRequestObject) (UpdateScheduleResponseObject, error)
 	// DeleteSessions Log out everywhere
 	// (DELETE /sessions)
 	DeleteSessions(ctx context.Context, request DeleteSessionsRequestObject) (DeleteSessionsResponseObject, error)
@@ -13675,10 +14214,11 @@ func (sh *strictHandler) CancelJob(w http.ResponseWriter, r *http.Request, id ID
 }
 
 // StreamJobEvents operation middleware
-func (sh *strictHandler) StreamJobEvents(w http.ResponseWriter, r *http.Request, id IDParam) {
+func (sh *strictHandler) StreamJobEvents(w http.ResponseWriter, r *http.Request, id IDParam, params StreamJobEventsParams) {
 	var request StreamJobEventsRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.StreamJobEvents(ctx, request.(StreamJobEventsRequestObject))
@@ -13693,6 +14233,33 @@ func (sh *strictHandler) StreamJobEvents(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(StreamJobEventsResponseObject); ok {
 		if err := validResponse.VisitStreamJobEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetJobLog operation middleware
+func (sh *strictHandler) GetJobLog(w http.ResponseWriter, r *http.Request, id IDParam, params GetJobLogParams) {
+	var request GetJobLogRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetJobLog(ctx, request.(GetJobLogRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetJobLog")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetJobLogResponseObject); ok {
+		if err := validResponse.VisitGetJobLogResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -15586,6 +16153,91 @@ func (sh *strictHandler) CheckRegistry(w http.ResponseWriter, r *http.Request, r
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CheckRegistryResponseObject); ok {
 		if err := validResponse.VisitCheckRegistryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSchedules operation middleware
+func (sh *strictHandler) ListSchedules(w http.ResponseWriter, r *http.Request, params ListSchedulesParams) {
+	var request ListSchedulesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSchedules(ctx, request.(ListSchedulesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSchedules")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSchedulesResponseObject); ok {
+		if err := validResponse.VisitListSchedulesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSchedule operation middleware
+func (sh *strictHandler) GetSchedule(w http.ResponseWriter, r *http.Request, schedule ScheduleParam) {
+	var request GetScheduleRequestObject
+
+	request.Schedule = schedule
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSchedule(ctx, request.(GetScheduleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSchedule")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetScheduleResponseObject); ok {
+		if err := validResponse.VisitGetScheduleResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateSchedule operation middleware
+func (sh *strictHandler) UpdateSchedule(w http.ResponseWriter, r *http.Request, schedule ScheduleParam) {
+	var request UpdateScheduleRequestObject
+
+	request.Schedule = schedule
+
+	var body UpdateScheduleJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateSchedule(ctx, request.(UpdateScheduleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateSchedule")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateScheduleResponseObject); ok {
+		if err := validResponse.VisitUpdateScheduleResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -78,6 +78,7 @@ type API struct {
 	version     string
 	commit      string
 	timeout     time.Duration
+	streams     streams
 }
 
 // New makes an API.

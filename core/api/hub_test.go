@@ -321,3 +321,30 @@ func (h *hub) job(kind string) string {
 	}
 	return id
 }
+
+// schedule writes a schedule that makes jobs nobody runs.
+func (h *hub) schedule(name, spec string) {
+	h.t.Helper()
+	err := h.db.Write(h.ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(`INSERT INTO cron (name, kind, spec, payload, next_at) VALUES ($1, 'sweep-uploads', $2, '{}', $3)`, name, spec, tx.Now()+1)
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// say writes a line into a job's log.
+func (h *hub) say(job string, seq int64, line string) {
+	h.t.Helper()
+	err := h.db.Write(h.ctx, func(tx *db.Tx) error {
+		if _, err := tx.Exec(`INSERT INTO job_log (job_id, seq, at, attempt, line) VALUES ($1, $2, $3, 1, $4)`, job, seq, tx.Now(), line); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`UPDATE job SET log_lines = $2 WHERE id = $1`, job, seq)
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}

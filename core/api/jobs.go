@@ -2,26 +2,32 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"time"
+	"strconv"
 
 	"github.com/hallmarkhub/hallmark/jobservice"
 )
 
 func showJob(j *jobservice.Status) Job {
-	return Job{ID: j.ID, Kind: j.Kind, State: JobState(j.State), Progress: int64(j.Progress), Message: j.Message, Error: j.Error,
+	return Job{ID: j.ID, Kind: j.Kind, State: JobState(j.State), Project: optional(j.Project), Target: optional(j.Target),
+		Progress: int64(j.Progress), Done: optional(j.Done), Total: optional(j.Total), Message: j.Message, Error: j.Error,
 		Cancelling: j.Cancelling, Attempts: int64(j.Attempts), MaxAttempts: int64(j.MaxAttempts), RunAt: j.RunAt, CreatedAt: j.CreatedAt,
 		StartedAt: optional(j.StartedAt), FinishedAt: optional(j.FinishedAt)}
 }
 
 // ListJobs lists the jobs of the hub.
 func (a *API) ListJobs(ctx context.Context, r ListJobsRequestObject) (ListJobsResponseObject, error) {
+	q := jobservice.Query{State: jobservice.State(text(r.Params.State)), Kind: text(r.Params.Kind), Target: text(r.Params.Target)}
+	if r.Params.Project != nil {
+		p, err := a.store.ProjectByName(ctx, *r.Params.Project)
+		if err != nil {
+			return nil, err
+		}
+		q.Project = p.ID
+	}
 	items, link, err := list(ctx, a, r.Params.Limit, r.Params.Cursor,
 		func(after string, n int) ([]*jobservice.Status, bool, error) {
-			return jobservice.List(ctx, a.store.DB(), jobservice.Query{State: jobservice.State(text(r.Params.State)),
-				Kind: text(r.Params.Kind), After: after, N: n})
+			q.After, q.N = after, n
+			return jobservice.List(ctx, a.store.DB(), q)
 		}, func(j *jobservice.Status) string { return j.ID }, showJob)
 	if err != nil {
 		return nil, err
@@ -56,79 +62,59 @@ func (a *API) RetryJob(ctx context.Context, r RetryJobRequestObject) (RetryJobRe
 	return RetryJob202JSONResponse(showJob(j)), nil
 }
 
-const (
-	// jobPoll is how often a followed job is looked at. It is a row, and whoever runs it may be another process.
-	jobPoll = 500 * time.Millisecond
-	// jobBeat is how often something is sent when nothing changes, so that proxies keep the connection.
-	jobBeat = 15 * time.Second
-	// jobFollow is how long one stream lasts; browsers come again by themselves.
-	jobFollow = time.Hour
-)
+func showLine(l jobservice.Line) JobLine {
+	return JobLine{Seq: l.Seq, At: l.At, Attempt: int64(l.Attempt), Text: l.Text}
+}
 
-// StreamJobEvents sends a job as it is and after every change.
-func (a *API) StreamJobEvents(ctx context.Context, r StreamJobEventsRequestObject) (StreamJobEventsResponseObject, error) {
-	j, err := jobservice.Get(ctx, a.store.DB(), r.ID)
+// GetJobLog shows the log of a job.
+func (a *API) GetJobLog(ctx context.Context, r GetJobLogRequestObject) (GetJobLogResponseObject, error) {
+	if _, err := jobservice.Get(ctx, a.store.DB(), r.ID); err != nil {
+		return nil, err
+	}
+	items, link, err := list(ctx, a, r.Params.Limit, r.Params.Cursor,
+		func(after string, n int) ([]jobservice.Line, bool, error) {
+			seq, err := strconv.ParseInt("0"+after, 10, 64)
+			if err != nil {
+				return nil, false, err
+			}
+			return jobservice.Log(ctx, a.store.DB(), r.ID, seq, n)
+		}, func(l jobservice.Line) string { return strconv.FormatInt(l.Seq, 10) }, showLine)
 	if err != nil {
 		return nil, err
 	}
-	return jobStream{a: a, ctx: ctx, first: j}, nil
+	return GetJobLog200JSONResponse{Body: items, Headers: GetJobLog200ResponseHeaders{Link: link}}, nil
 }
 
-// jobStream is the answer of StreamJobEvents.
-type jobStream struct {
-	a     *API
-	ctx   context.Context
-	first *jobservice.Status
+func showSchedule(t *jobservice.Timetable) Schedule {
+	return Schedule{Name: t.Name, Kind: t.Kind, Spec: t.Spec, Paused: t.Paused, NextAt: t.NextAt, LastAt: optional(t.LastAt), LastJob: optional(t.LastJob)}
 }
 
-// VisitStreamJobEventsResponse writes events until the job has ended, the client has gone or the rights have.
-func (s jobStream) VisitStreamJobEventsResponse(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no")
-	w.WriteHeader(http.StatusOK)
-	rc := http.NewResponseController(w)
-	defer func() { _ = rc.SetWriteDeadline(time.Time{}) }()
-	ctx, cancel := context.WithTimeout(s.ctx, jobFollow)
-	defer cancel()
-	tick := time.NewTicker(jobPoll)
-	defer tick.Stop()
-	sent, quiet := "", time.Duration(0)
-	for j := s.first; ; {
-		body, err := json.Marshal(showJob(j))
-		if err != nil {
-			return nil
-		}
-		event := ""
-		if now := string(body); now != sent {
-			sent, event = now, fmt.Sprintf("event: job\ndata: %s\n\n", body)
-		} else if quiet += jobPoll; quiet >= jobBeat {
-			event = ": still there\n\n"
-		}
-		if event != "" {
-			quiet = 0
-			_ = rc.SetWriteDeadline(time.Now().Add(2 * jobBeat))
-			if _, err := w.Write([]byte(event)); err != nil || rc.Flush() != nil {
-				return nil
-			}
-		}
-		if !j.FinishedAt.IsZero() {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		if j, err = s.again(ctx, j.ID); err != nil {
-			return nil // the status line is out: all that is left is to end
-		}
-	}
-}
-
-// again reads the job once more, if whoever follows it still may: a stream outlives rights.
-func (s jobStream) again(ctx context.Context, id string) (*jobservice.Status, error) {
-	if err := s.a.stillMay(ctx); err != nil {
+// ListSchedules lists what makes jobs at certain times.
+func (a *API) ListSchedules(ctx context.Context, r ListSchedulesRequestObject) (ListSchedulesResponseObject, error) {
+	items, link, err := list(ctx, a, r.Params.Limit, r.Params.Cursor,
+		func(after string, n int) ([]*jobservice.Timetable, bool, error) {
+			return jobservice.Schedules(ctx, a.store.DB(), after, n)
+		}, func(t *jobservice.Timetable) string { return t.Name }, showSchedule)
+	if err != nil {
 		return nil, err
 	}
-	return jobservice.Get(ctx, s.a.store.DB(), id)
+	return ListSchedules200JSONResponse{Body: items, Headers: ListSchedules200ResponseHeaders{Link: link}}, nil
+}
+
+// GetSchedule shows a schedule.
+func (a *API) GetSchedule(ctx context.Context, r GetScheduleRequestObject) (GetScheduleResponseObject, error) {
+	t, err := jobservice.GetSchedule(ctx, a.store.DB(), r.Schedule)
+	if err != nil {
+		return nil, err
+	}
+	return GetSchedule200JSONResponse(showSchedule(t)), nil
+}
+
+// UpdateSchedule changes or pauses a schedule.
+func (a *API) UpdateSchedule(ctx context.Context, r UpdateScheduleRequestObject) (UpdateScheduleResponseObject, error) {
+	t, err := a.jobs.ChangeSchedule(ctx, r.Schedule, r.Body.Spec, r.Body.Paused)
+	if err != nil {
+		return nil, err
+	}
+	return UpdateSchedule200JSONResponse(showSchedule(t)), nil
 }

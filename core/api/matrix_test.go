@@ -174,9 +174,13 @@ func matrix() map[string]expectation {
 
 		"listJobs":        {"admin", 200, "", ""},
 		"getJob":          {"admin", 200, "", ""},
+		"getJobLog":       {"admin", 200, "", ""},
 		"streamJobEvents": {"admin", 200, "", ""},
 		"cancelJob":       {"admin", 400, "", "x=1"},
 		"retryJob":        {"admin", 400, "", "x=1"},
+		"listSchedules":   {"admin", 200, "", ""},
+		"getSchedule":     {"admin", 200, "", ""},
+		"updateSchedule":  {"admin", 400, "{}", ""},
 
 		"getSystemInfo":   {"info", 200, "", ""},
 		"getSystemHealth": {"admin", 200, "", ""},
@@ -229,6 +233,7 @@ func populate(t *testing.T, h *hub) *population {
 	if _, err := h.jobs.Cancel(h.ctx, p.job); err != nil {
 		t.Fatal(err)
 	}
+	h.schedule("tidy", "30 3 * * *")
 	// Even an administrator's credential is worth nothing when it has expired or the account is disabled.
 	if err := h.db.Write(h.ctx, func(tx *db.Tx) error {
 		_, err := tx.Exec(`UPDATE personal_token SET expires_at = 1 WHERE account_id = $1`, h.accountID("expired"))
@@ -264,7 +269,8 @@ func (p *population) path(template, project string) string {
 		id = p.job
 	}
 	return strings.NewReplacer("{project}", project, "{username}", "subject", "{id}", id, "{label}", "reviewed", "{repository}", "app",
-		"{tag}", "1.0", "{reference}", "1.0", "{authority}", "release", "{root}", "private", "{policy}", "signed", "{registry}", "existing").Replace(template)
+		"{tag}", "1.0", "{reference}", "1.0", "{authority}", "release", "{root}", "private", "{policy}", "signed", "{registry}", "existing",
+		"{schedule}", "tidy").Replace(template)
 }
 
 // W-06: every operation x every kind of principal.

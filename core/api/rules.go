@@ -144,9 +144,13 @@ func rules() map[string]rule {
 
 		"listJobs":        {action: core.ActionHubJobRead},
 		"getJob":          {action: core.ActionHubJobRead},
+		"getJobLog":       {action: core.ActionHubJobRead},
 		"streamJobEvents": {action: core.ActionHubJobRead},
 		"cancelJob":       {action: core.ActionHubJobWrite},
 		"retryJob":        {action: core.ActionHubJobWrite},
+		"listSchedules":   {action: core.ActionHubJobRead},
+		"getSchedule":     {action: core.ActionHubJobRead},
+		"updateSchedule":  {action: core.ActionHubJobWrite},
 
 		"getSystemInfo":   {action: core.ActionHubInfoRead},
 		"getSystemHealth": {action: core.ActionHubHealthRead},

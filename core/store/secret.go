@@ -100,6 +100,25 @@ func secretBox(k *seal.Keyring, purpose string) *seal.Box { return k.Box("secret
 
 func secretPlace(id string) seal.Place { return seal.Place{Table: "secret", Row: id, Column: "sealed"} }
 
+// HubID is what tells this hub from others, also from those that share a server with it. It is made once and never changes.
+func (s *Store) HubID(ctx context.Context) (string, error) {
+	id, found, err := row(s.reads(ctx), hubID, nil, scanText)
+	if err != nil || found {
+		return id, err
+	}
+	err = s.write(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(`INSERT INTO meta (key, value) VALUES ('hub_id', $1) ON CONFLICT (key) DO NOTHING`, NewID())
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	id, _, err = row(s.reads(ctx), hubID, nil, scanText) // of whoever was first
+	return id, err
+}
+
+const hubID = `SELECT value FROM meta WHERE key = 'hub_id'`
+
 // masterCheck is what is sealed into meta to recognise the master key by.
 const masterCheck = "this hub was started with this master key"
 

@@ -55,3 +55,18 @@ func TestSelf(t *testing.T) {
 		}
 	})
 }
+
+// A hub has one id, whoever asks first.
+func TestHubID(t *testing.T) {
+	eachHub(t, func(h *hub) {
+		ids := map[string]bool{}
+		for range 2 {
+			id, err := h.HubID(context.Background())
+			h.ok(err)
+			ids[id] = true
+		}
+		if len(ids) != 1 || ids[""] {
+			t.Errorf("got %v", ids)
+		}
+	})
+}

@@ -82,25 +82,6 @@ func (at *sweep) next(tx *db.Tx, n int) error {
 	return err
 }
 
-// HubID returns the id of this hub, which is made once and never changes.
-func (s *Store) HubID(ctx context.Context) (string, error) {
-	id, found, err := row(s.reads(ctx), hubID, nil, scanText)
-	if err != nil || found {
-		return id, err
-	}
-	err = s.write(ctx, func(tx *db.Tx) error {
-		_, err := tx.Exec(`INSERT INTO meta (key, value) VALUES ('hub_id', $1) ON CONFLICT (key) DO NOTHING`, NewID())
-		return err
-	})
-	if err != nil {
-		return "", err
-	}
-	id, _, err = row(s.reads(ctx), hubID, nil, scanText) // of whoever was first
-	return id, err
-}
-
-const hubID = `SELECT value FROM meta WHERE key = 'hub_id'`
-
 // NoteVerdictTerms remembers what verdicts of all projects rest on besides what is in the database. If that is another than
 // it was, because the hub was started with other settings, all of them are looked at again.
 func (s *Store) NoteVerdictTerms(ctx context.Context, terms string) error {

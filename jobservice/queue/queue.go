@@ -2,10 +2,13 @@ package queue
 
 import "context"
 
+// MaxPriority is the highest priority; the lowest is its negative. What lies beyond counts as these.
+const MaxPriority = 1000
+
 // Item is a job that waits for a worker.
 type Item struct {
 	ID       string
-	Priority int64 // higher comes first
+	Priority int64 // higher comes first, up to MaxPriority
 }
 
 // Queue hands ids to workers, here or in other processes. All methods may be called concurrently.

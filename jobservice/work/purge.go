@@ -11,7 +11,8 @@ import (
 )
 
 // KindPurge removes rows that are kept for a time only: answers to idempotent requests, finished jobs, the pulls of single
-// days, notes about registries behind the hub and old entries of the audit trail. No payload; once a day. Sessions and failed log-ins end sooner: see core/auth.
+// days, notes about registries behind the hub and old entries of the audit trail. No payload; every night. Sessions and failed
+// log-ins end sooner: see core/auth.
 const KindPurge = "purge"
 
 // PurgeOptions say how long rows are kept; zero values are the defaults.
@@ -54,6 +55,13 @@ func purge(ctx context.Context, t *jobservice.Task, s *store.Store, opt PurgeOpt
 			tx.Now()-opt.Jobs.Microseconds(), purgeBatch)
 	})
 	if err != nil {
+		return err
+	}
+	// Targets that nobody talks to any more.
+	if err := t.Write(ctx, func(tx *db.Tx) error {
+		_, err := tx.Exec(`DELETE FROM slot WHERE busy = 0`)
+		return err
+	}); err != nil {
 		return err
 	}
 	pulls, err := purgePulls(ctx, t, store.Day(s.Now().Add(-opt.Pulls)))

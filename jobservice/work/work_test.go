@@ -116,6 +116,9 @@ func TestPurge(t *testing.T) {
 		job("old", "done", now-31*day)
 		job("dead", "dead", now-29*day)
 		job("waits", "queued", nil)
+		for _, id := range []string{"old", "dead"} {
+			h.exec(`INSERT INTO job_log (job_id, seq, at, attempt, line) VALUES ($1, 1, 0, 1, 'x')`, id)
+		}
 		h.write(func(tx *db.Tx) (err error) {
 			for range 2500 {
 				_, e := tx.Exec(`INSERT INTO job (id, kind, state, payload, max_attempts, run_at, created_at, finished_at)
@@ -124,6 +127,7 @@ func TestPurge(t *testing.T) {
 			}
 			return err
 		})
+		h.exec(`INSERT INTO slot (name, busy, most) VALUES ('other/gone', 0, 1), ('other/there', 1, 1)`)
 		audit := func(id string, at int64) {
 			h.exec(`INSERT INTO audit (id, at, actor, actor_name, credential, ip, request_id, action, object)
 				VALUES ($1, $2, '', '', '', '', '', 'x', '')`, id, at)
@@ -143,6 +147,12 @@ func TestPurge(t *testing.T) {
 			}
 			if n := h.count(`SELECT count(*) FROM job WHERE kind = 'other'`); n != 2 {
 				h.t.Errorf("%d jobs left", n)
+			}
+			if n := h.count(`SELECT count(*) FROM job_log WHERE line = 'x'`); n != 1 {
+				h.t.Errorf("%d logs left", n)
+			}
+			if n := h.count(`SELECT count(*) FROM slot WHERE name LIKE 'other/%'`); n != 1 {
+				h.t.Errorf("%d slots left", n)
 			}
 			if n := h.count(`SELECT count(*) FROM idempotency`); n != 1 {
 				h.t.Errorf("%d answers left", n)

@@ -1,4 +1,4 @@
-// Package crash kills the built hub in the middle of its work and checks what is left. It needs no servers.
+// Package crash kills the built hub in the middle of its work and checks what is left. Jobs need HALLMARK_TEST_POSTGRES.
 //
 //	go test -count=1 -tags crash ./tests/crash
 //

@@ -151,6 +151,15 @@ func (h *hub) command(addr, internal string, prefix ...string) *exec.Cmd {
 		"HALLMARK_ADMIN_PASSWORD="+password, "HALLMARK_ACCESS_LOG=none", "HALLMARK_LOG_LEVEL=debug",
 		"HALLMARK_BASELINE=off") // nobody signs what is pushed here
 	cmd.Env = append(cmd.Env, h.env...)
+	return h.watched(cmd)
+}
+
+// child is another program that belongs to this hub.
+func (h *hub) child(program string, args ...string) *exec.Cmd {
+	return h.watched(exec.Command(program, args...))
+}
+
+func (h *hub) watched(cmd *exec.Cmd) *exec.Cmd {
 	// When this binary ends by its own time limit, no Cleanup runs.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = h.log // what it says to a newcomer on its standard output is of no use here

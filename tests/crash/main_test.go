@@ -14,8 +14,11 @@ import (
 const role = "CRASH_ROLE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(role) == "tracer" {
+	switch os.Getenv(role) {
+	case "tracer":
 		os.Exit(tracerMain())
+	case "worker":
+		os.Exit(workerMain())
 	}
 	os.Exit(m.Run())
 }

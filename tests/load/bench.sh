@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures Hallmark beside distribution, nginx and a bare Go server, one after the other, and prints one table.
-#   bench.sh [--quick] [--postgres] [--only NAME,...]      names: nginx floor distribution hallmark variants postgres
+#   bench.sh [--quick] [--postgres] [--only NAME,...]      names: nginx floor distribution hallmark variants postgres jobs
 #   bench.sh --base URL [--user NAME] [--pass PASSWORD] [--pids PID,...]    only Hallmark's tests, against a running
 #     server; with the ids of its processes on this machine also what CPU time and memory it takes
 # BENCH_OUT: directory for the results (JSON lines and the table); BENCH_QUICK=1 is --quick, about two minutes instead of
@@ -36,14 +36,14 @@ out=${BENCH_OUT:-}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 . "$here/servers.sh"
-trap 'stop_all; rm -rf "$work"' EXIT
+trap 'stop_all; bash "$root/tests/servers.sh" stop "$work/servers"; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
 say() { echo "bench.sh: $*" >&2; }
 results=$out/results.jsonl
 rm -f "$results" "$out/table.md"
 
-(cd "$root" && go build -trimpath -o "$work/" ./tests/load/regbench ./tests/load/floor)
+(cd "$root" && go build -trimpath -o "$work/" ./tests/load/regbench ./tests/load/floor ./tests/load/jobbench)
 regbench() { "$work/regbench" "$1" -out "$results" "${@:2}"; }
 sizes=()
 if [ -n "$quick" ]; then sizes=(-runs 1 -dur 2s -images 100 -beside 2000 -size $((256 << 20))); fi
@@ -140,10 +140,32 @@ measure_postgres() {
   stop_postgres
 }
 
+# Redis keeps nothing on a disk, as ours need not; the databases do.
+measure_jobs() {
+  local run
+  wanted jobs || return 0
+  bash "$root/tests/tools/apt.sh" db
+  # In a shell of its own: it has other names for the same things.
+  # shellcheck disable=SC1090
+  redis_url=$(bash "$root/tests/servers.sh" start "$work/servers" >/dev/null && . "$work/servers/env" && echo "$HALLMARK_TEST_REDIS")
+  for run in 1 2 3; do
+    "$work/jobbench" -run "$run" -suffix @sqlite -db "sqlite://$work/jobs.db" -redis "$redis_url" -out "$results" || say "jobs@sqlite: not measured"
+  done
+  if [ -n "$postgres" ]; then
+    start_postgres "$work/postgres-jobs"
+    for run in 1 2 3; do
+      "$work/jobbench" -run "$run" -suffix @postgres -db "$postgres_url" -redis "$redis_url" -out "$results" || say "jobs@postgres: not measured"
+    done
+    stop_postgres
+  fi
+  bash "$root/tests/servers.sh" stop "$work/servers"
+}
+
 measure_floors
 measure_distribution
 measure_hallmark
 measure_postgres
+measure_jobs
 {
   echo "$about; after: $(cut -d' ' -f1-3 /proc/loadavg)"
   echo

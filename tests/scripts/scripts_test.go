@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/hallmarkhub/hallmark/core/db/dbtest"
+	"github.com/hallmarkhub/hallmark/jobservice/queue/redistest"
 )
 
 // patience is how long all scripts of one kind may take; a command that should have ended is ended then.
@@ -87,7 +88,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, params(t, filepath.Join("testdata", "alone"), nil))
 }
 
-// TestPostgresScripts runs those that need PostgreSQL, each on a schema of its own.
+// TestPostgresScripts runs those that need PostgreSQL or Redis, each on a schema of its own.
 func TestPostgresScripts(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "postgres", "*.txtar"))
 	if err != nil || len(files) == 0 {
@@ -109,6 +110,7 @@ func setPostgres(t *testing.T, env *testscript.Env, address string) {
 		t.Fatal(err)
 	}
 	env.Setenv("POSTGRES", address)
+	env.Setenv("REDIS", redistest.URL(t))
 	u.User = url.UserPassword(u.User.Username(), "wrong-password-canary")
 	env.Setenv("POSTGRES_WRONG_PASSWORD", u.String())
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -125,10 +126,19 @@ func (c *Client) Call(ctx context.Context, method, path string, body any, ifMatc
 
 func (c *Client) do(r *http.Request) (*Answer, error) {
 	r.Header.Set("Accept", "application/json, application/problem+json")
+	res, err := c.send(c.http, r)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	return c.read(res)
+}
+
+func (c *Client) send(by *http.Client, r *http.Request) (*http.Response, error) {
 	if c.Authorize != nil {
 		c.Authorize(r)
 	}
-	res, err := c.http.Do(r)
+	res, err := by.Do(r)
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
@@ -136,7 +146,10 @@ func (c *Client) do(r *http.Request) (*Answer, error) {
 		}
 		return nil, fmt.Errorf("the hub at %s cannot be reached: %w", c.address, err)
 	}
-	defer res.Body.Close()
+	return res, nil
+}
+
+func (c *Client) read(res *http.Response) (*Answer, error) {
 	raw, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("the answer of %s broke off: %w", c.address, err)
@@ -150,6 +163,61 @@ func (c *Client) do(r *http.Request) (*Answer, error) {
 		return a, fmt.Errorf("%s answered %s, which is not how a hub answers: is this the right address?", c.address, res.Status)
 	}
 	return a, p
+}
+
+// Event is one of a stream.
+type Event struct {
+	Name, ID string
+	Data     json.RawMessage
+}
+
+// maxEvent bounds one line of a stream.
+const maxEvent = 1 << 20
+
+// Follow reads a stream of events until it ends, and calls each. last is the id of the last event that was read before, or
+// "". A refusal of the hub is a *Problem.
+func (c *Client) Follow(ctx context.Context, path, last string, each func(Event) error) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address+Base+path, nil)
+	if err != nil {
+		return err
+	}
+	if last != "" {
+		r.Header.Set("Last-Event-ID", last)
+	}
+	endless := *c.http
+	endless.Timeout = 0
+	res, err := c.send(&endless, r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		_, err := c.read(res)
+		return err
+	}
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, maxEvent)
+	for e := (Event{}); lines.Scan(); {
+		switch name, value, _ := strings.Cut(lines.Text(), ": "); name {
+		case "event":
+			e.Name = value
+		case "id":
+			e.ID = value
+		case "data":
+			e.Data = json.RawMessage(value)
+		case "":
+			if e.Data != nil {
+				if err := each(e); err != nil {
+					return err
+				}
+			}
+			e = Event{}
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("the stream of %s broke off: %w", c.address, err)
+	}
+	return nil
 }
 
 // List reads a list page by page, at most most items (0: all), and calls each.

@@ -27,6 +27,7 @@ func (q *Queue) Push(_ context.Context, items ...queue.Item) error {
 	for _, it := range items {
 		if !q.known[it.ID] {
 			q.known[it.ID] = true
+			it.Priority = max(-queue.MaxPriority, min(it.Priority, queue.MaxPriority))
 			heap.Push(&q.waiting, entry{Item: it, seq: q.next})
 			q.next++
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -23,6 +24,8 @@ func Run(t *testing.T, open Open) {
 	for name, f := range map[string]func(*testing.T, queue.Queue, queue.Queue){
 		"order":             testOrder,
 		"priority":          testPriority,
+		"priority limits":   testPriorityLimits,
+		"many":              testMany,
 		"waits once":        testWaitsOnce,
 		"again after pop":   testAgain,
 		"pop waits":         testPopWaits,
@@ -61,7 +64,7 @@ func pop(t testing.TB, q queue.Queue) string {
 // empty fails if anything waits.
 func empty(t testing.TB, q queue.Queue) {
 	t.Helper()
-	push(t, q, queue.Item{ID: "last", Priority: -1 << 20})
+	push(t, q, queue.Item{ID: "last", Priority: -queue.MaxPriority})
 	if id := pop(t, q); id != "last" {
 		t.Errorf("%q was still waiting", id)
 	}
@@ -90,6 +93,28 @@ func testPriority(t *testing.T, a, b queue.Queue) {
 	push(t, a, queue.Item{ID: "low", Priority: -5}, queue.Item{ID: "usual"}, queue.Item{ID: "high", Priority: 10})
 	push(t, b, queue.Item{ID: "usual 2"}, queue.Item{ID: "high 2", Priority: 10}, queue.Item{ID: "highest", Priority: 11})
 	expect(t, a, "highest", "high", "high 2", "usual", "usual 2", "low")
+}
+
+// The highest and the lowest priority are told from those beside them, and what lies beyond counts as these.
+func testPriorityLimits(t *testing.T, a, b queue.Queue) {
+	const most = queue.MaxPriority
+	push(t, a, queue.Item{ID: "most", Priority: most}, queue.Item{ID: "least", Priority: -most},
+		queue.Item{ID: "beyond", Priority: most + 1}, queue.Item{ID: "nearly", Priority: most - 1},
+		queue.Item{ID: "nearly least", Priority: 1 - most}, queue.Item{ID: "below", Priority: math.MinInt64})
+	expect(t, b, "most", "beyond", "nearly", "nearly least", "least", "below")
+}
+
+// More than is sent at once stays in order.
+func testMany(t *testing.T, a, b queue.Queue) {
+	var items []queue.Item
+	var want []string
+	for i := range 1201 {
+		items = append(items, queue.Item{ID: fmt.Sprint(i)})
+		want = append(want, fmt.Sprint(i))
+	}
+	push(t, a, items...)
+	push(t, b, items[700:]...)
+	expect(t, a, want...)
 }
 
 func testWaitsOnce(t *testing.T, a, b queue.Queue) {

@@ -11,7 +11,7 @@ import (
 )
 
 // figures are the measured ones in the order in which they are shown.
-var figures = []string{"ops_s", "cpu_us_op", "of_off", "user_us_op", "sys_us_op", "p50_ms", "p99_ms", "mb_s", "cpu_s_gb", "user_s_gb", "items", "ops", "secs", "cpu_s",
+var figures = []string{"ops_s", "wall_us_op", "cpu_us_op", "of_off", "user_us_op", "sys_us_op", "p50_ms", "p99_ms", "mb_s", "cpu_s_gb", "user_s_gb", "items", "ops", "secs", "cpu_s",
 	"ready_ms", "idle_rss_mib", "idle_anon_mib", "peak_rss_mib", "peak_anon_mib", "bad"}
 
 // results are records by test, label and figure.

@@ -34,6 +34,9 @@ e2e: build ## Real clients against the built binary (E2E_STACKS, E2E_CLIENTS cho
 bench: build ## Measure beside distribution, nginx and a bare Go server: one table with ratios
 	@bash tests/load/bench.sh
 
+bench-large: ## Measure the search for packages over 100,000 generated artifacts: ten minutes, 5 GB of disk
+	@bash tests/load/large.sh
+
 fuzz: ## Fuzz every parser, FUZZTIME each (default 60s)
 	@bash tests/fuzz.sh
 
@@ -46,4 +49,4 @@ generate: ## Generate the API's code from its OpenAPI file
 clean: ## Remove what was built
 	rm -rf bin
 
-.PHONY: help build run check test test-all lint e2e bench fuzz crash generate clean
+.PHONY: help build run check test test-all lint e2e bench bench-large fuzz crash generate clean

@@ -22,8 +22,8 @@ func TestUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		known, _ := migrations.Known()
-		if int64(len(list)) != known {
-			t.Fatalf("%d migrations, newest %d", len(list), known)
+		if len(list) == 0 || list[len(list)-1].Version != known {
+			t.Fatalf("%v, newest %d", list, known)
 		}
 		for _, s := range list {
 			if !s.Applied {

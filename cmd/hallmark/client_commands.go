@@ -20,7 +20,7 @@ import (
 func clientCommands(getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) []*cobra.Command {
 	c := &cli{getenv: getenv, stdin: stdin, lines: bufio.NewReader(stdin), stdout: stdout, stderr: stderr}
 	commands := []*cobra.Command{c.loginCommand(), c.logoutCommand(), c.getCommand(), c.createCommand(), c.applyCommand(),
-		c.deleteCommand(), c.promoteCommand(), c.signCommand(), c.attestCommand(), c.verifyCommand(),
+		c.deleteCommand(), c.promoteCommand(), c.signCommand(), c.attestCommand(), c.verifyCommand(), c.diffCommand(),
 		c.keysCommand(), c.identityCommand(), c.trustRootCommand(), c.policyCommand(), c.projectCommand(), c.jobCommand(), c.passwdCommand()}
 	for _, command := range commands {
 		command.PersistentFlags().StringVar(&c.server, "server", "", "address of the hub; also HALLMARK_SERVER (default: where you logged in last)")
@@ -40,6 +40,8 @@ type cli struct {
 	project string // --project
 	limit   int
 	filters []string
+
+	packages packageFlags
 }
 
 // connect makes a client of the hub that is meant, with the credentials there are for it.

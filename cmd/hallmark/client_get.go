@@ -19,7 +19,8 @@ func (c *cli) getCommand() *cobra.Command {
 			"What belongs to a project is named PROJECT/NAME, or NAME with --project; what belongs to a repository\n" +
 			"PROJECT/REPOSITORY, PROJECT/REPOSITORY:TAG or PROJECT/REPOSITORY@DIGEST.",
 		Example: "  hallmark get projects\n  hallmark get members --project team\n  hallmark get tags team/app\n" +
-			"  hallmark get artifact team/app:1.0 -o yaml\n  hallmark get audit --filter 'action=project.*' --limit 20",
+			"  hallmark get artifact team/app:1.0 -o yaml\n  hallmark get packages --purl pkg:golang/golang.org/x/text\n" +
+			"  hallmark get packages team/app:1.0\n  hallmark get sbom team/app:1.0 --format spdx\n  hallmark get audit --filter 'action=project.*' --limit 20",
 		ValidArgsFunction: c.completeNames,
 		RunE: c.run(func(ctx context.Context, cl *client.Client, given []string) error {
 			return c.get(ctx, cl, given[0], strings.Join(given[1:], ""))
@@ -27,6 +28,7 @@ func (c *cli) getCommand() *cobra.Command {
 	}
 	c.addProject(cmd)
 	c.addOutput(cmd)
+	c.addPackageFlags(cmd)
 	cmd.Flags().IntVar(&c.limit, "limit", 0, "at most so many items (default: all)")
 	cmd.Flags().StringArrayVar(&c.filters, "filter", nil, "NAME=VALUE, a filter that the API has for this list; may be given several times")
 	return cmd
@@ -36,6 +38,12 @@ func (c *cli) get(ctx context.Context, cl *client.Client, kindName, name string)
 	k, err := findKind(kindName)
 	if err != nil {
 		return err
+	}
+	switch k.name {
+	case "package":
+		return c.getPackages(ctx, cl, k, name)
+	case "sbom":
+		return c.getSBOMs(ctx, cl, k, name)
 	}
 	t, err := c.find(k, name)
 	if err != nil {

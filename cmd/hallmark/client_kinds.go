@@ -46,6 +46,8 @@ func kinds() []kind {
 		{name: "repository", plural: "repositories", in: inProject, collection: "repositories", key: "name", columns: []string{"full_name", "artifacts", "tags", "pulls", "updated_at"}},
 		{name: "artifact", plural: "artifacts", in: inRepository, collection: "artifacts", key: "digest", columns: []string{"digest", "artifact_type", "tags", "size", "pushed_at"}},
 		{name: "tag", plural: "tags", in: inRepository, collection: "tags", key: "name", columns: []string{"name", "digest", "size", "updated_at"}},
+		{name: "package", plural: "packages", in: inRepository, readOnly: true, columns: []string{"purl", "licences", "platforms", "source", "trusted"}},
+		{name: "sbom", plural: "sboms", in: inRepository, readOnly: true, columns: []string{"format", "version", "packages", "platform", "source", "trusted", "signer", "problem", "document"}},
 		{name: "authority", plural: "authorities", in: inEither, collection: "authorities", key: "name", columns: []string{"name", "fingerprint", "identity.subject", "identity.subject_regex", "revoked_at", "description"}},
 		{name: "trust-root", plural: "trust-roots", in: inEither, collection: "trust-roots", key: "name", columns: []string{"name", "built_in", "updated_at"}},
 		{name: "policy", plural: "policies", in: inEither, collection: "policies", key: "name", columns: []string{"name", "summary.mode", "summary.scope", "summary.wants"}},

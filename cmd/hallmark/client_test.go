@@ -41,7 +41,7 @@ type shell struct {
 func newShell(t *testing.T) *shell {
 	t.Helper()
 	h := startHub(t)
-	a, err := api.New(api.Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Gate: h.keeper,
+	a, err := api.New(api.Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Gate: h.keeper, Inventory: h.packages,
 		CursorKey: bytes.Repeat([]byte{1}, 32), Version: "test", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

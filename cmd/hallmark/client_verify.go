@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -50,15 +49,11 @@ func (c *cli) verify(ctx context.Context, named string) error {
 	if err != nil {
 		return err
 	}
-	project, path, ok := strings.Cut(i.repository, "/")
-	if !ok {
-		return usagef("name the image as PROJECT/REPOSITORY, such as library/%s", i.repository)
+	path, err := i.artifactPath("verdict")
+	if err != nil {
+		return err
 	}
-	reference := i.tag
-	if i.digest != "" {
-		reference = string(i.digest)
-	}
-	a, err := cl.Call(ctx, http.MethodGet, client.Path("projects", project, "repositories", path, "artifacts", reference, "verdict"), nil, "")
+	a, err := cl.Call(ctx, http.MethodGet, path, nil, "")
 	if err != nil {
 		return err
 	}

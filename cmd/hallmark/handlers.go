@@ -220,7 +220,7 @@ func (h *hub) blobsHealthy(ctx context.Context) error {
 // rest serves everything outside /v2 and the token service.
 func (h *hub) rest(loc *local.Registry, cursorKey []byte) (http.Handler, error) {
 	a, err := api.New(api.Options{
-		Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Gate: h.keeper, Upstream: h.endpoints, Unlink: loc.DeleteRepository,
+		Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Gate: h.keeper, Upstream: h.endpoints, Inventory: h.packages, Unlink: loc.DeleteRepository,
 		Health: h.health, Baseline: core.Baseline(h.cfg.String("baseline")), CursorKey: cursorKey, PublicURL: h.cfg.String("public_url"), Version: version(), Log: h.log,
 	})
 	if err != nil {

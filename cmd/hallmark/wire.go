@@ -15,6 +15,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/auth"
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
+	"github.com/hallmarkhub/hallmark/core/inventory"
 	"github.com/hallmarkhub/hallmark/core/ledger"
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
@@ -46,6 +47,7 @@ type hub struct {
 	proxies   *auth.Proxies
 	keyring   *seal.Keyring
 	keeper    *gatekeeper.Keeper
+	packages  *inventory.Inventory
 	registry  registry.Registry // with rights, and with the gate below them
 	endpoints *upstream.Endpoints
 	jobs      *jobservice.Runner
@@ -89,7 +91,8 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 	h.endpoints = upstream.NewEndpoints(h.store, o.keyring)
 	all := upstream.New(loc, upstream.Options{Store: h.store, Directory: h.dir, Endpoints: h.endpoints, Record: ledger.Audit, Log: o.log})
 	h.keeper = gatekeeper.New(all, gatekeeper.Options{Store: h.store, Directory: h.dir, Manifest: limits, Log: o.log, Attaching: attaching,
-		Floor: core.Baseline(o.cfg.String("baseline_floor")), Host: o.host(), Link: o.verdictLink(), Note: h.reads.Note})
+		Floor: core.Baseline(o.cfg.String("baseline_floor")), Host: o.host(), Link: o.verdictLink(), Note: h.reads.Note, Owed: h.packagesOwed})
+	h.packages = inventory.New(h.store, h.dir, h.keeper, o.log, inventory.Limits{})
 	h.registry = access.Wrap(h.keeper.Wrap(), h.dir)
 	if err := h.keeper.NoteTerms(ctx); err != nil {
 		return nil, err
@@ -191,6 +194,10 @@ func (h *hub) wireJobs(ctx context.Context, o *opened, loc *local.Registry) erro
 	h.jobs.Register(work.KindReadEvidence, work.ReadEvidence(h.keeper.Owed))
 	h.jobs.Register(work.KindAttachVerdicts, work.AttachVerdicts(h.keeper.AttachVerdicts))
 	waker := work.NewVerdictWaker(h.store, h.jobs, o.log)
+	h.jobs.Register(work.KindIndexPackages, work.IndexPackages(h.packages.Owed))
+	h.jobs.Register(work.KindSweepPackages, work.SweepPackages(h.store.SweepPackages))
+	h.jobs.Every(work.KindIndexPackages, time.Minute)
+	h.jobs.Every(work.KindSweepPackages, 24*time.Hour)
 	h.jobs.Every(work.KindSweepUploads, 10*time.Minute)
 	h.jobs.Every(work.KindReadEvidence, time.Minute)
 	h.jobs.Cron(jobservice.Schedule{Name: work.KindPurge, Kind: work.KindPurge, Spec: "30 3 * * *"})
@@ -219,4 +226,15 @@ func jobDrain(c *Config) time.Duration {
 		return 5 * time.Second
 	}
 	return drainTime - 10*time.Second
+}
+
+// packagesOwed has what was attested just now read soon. If that fails it is read within a minute all the same.
+func (h *hub) packagesOwed(ctx context.Context) {
+	err := h.db.Write(ctx, func(tx *db.Tx) error {
+		_, err := h.jobs.Enqueue(tx, jobservice.Job{Kind: work.KindIndexPackages, UniqueKey: work.KindIndexPackages})
+		return err
+	})
+	if err != nil {
+		h.log.Warn("a bill of materials is read later than it could be", "error", err)
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/gate"
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for Baseline.
@@ -55,6 +56,13 @@ const (
 	MeKindUser     MeKind = "user"
 )
 
+// Defines values for PackageChangeChange.
+const (
+	PackageChangeChangeAdded   PackageChangeChange = "added"
+	PackageChangeChangeChanged PackageChangeChange = "changed"
+	PackageChangeChangeRemoved PackageChangeChange = "removed"
+)
+
 // Defines values for ProblemCode.
 const (
 	ProblemCodeConflict        ProblemCode = "conflict"
@@ -91,6 +99,13 @@ const (
 	RoleOwner      Role = "owner"
 )
 
+// Defines values for SBOMSource.
+const (
+	SBOMSourceAttestation SBOMSource = "attestation"
+	SBOMSourceScanner     SBOMSource = "scanner"
+	SBOMSourceUnsigned    SBOMSource = "unsigned"
+)
+
 // Defines values for SystemHealthStatus.
 const (
 	SystemHealthStatusDegraded SystemHealthStatus = "degraded"
@@ -110,10 +125,22 @@ const (
 	ExportAuditParamsFormatJsonl ExportAuditParamsFormat = "jsonl"
 )
 
+// Defines values for FindPackageParamsInclude.
+const (
+	FindPackageParamsIncludeUnsigned FindPackageParamsInclude = "unsigned"
+)
+
 // Defines values for ExportProjectAuditParamsFormat.
 const (
 	ExportProjectAuditParamsFormatCsv   ExportProjectAuditParamsFormat = "csv"
 	ExportProjectAuditParamsFormatJsonl ExportProjectAuditParamsFormat = "jsonl"
+)
+
+// Defines values for GetSBOMParamsFormat.
+const (
+	GetSBOMParamsFormatCyclonedx GetSBOMParamsFormat = "cyclonedx"
+	GetSBOMParamsFormatJSON      GetSBOMParamsFormat = "json"
+	GetSBOMParamsFormatSpdx      GetSBOMParamsFormat = "spdx"
 )
 
 // Artifact defines model for Artifact.
@@ -448,6 +475,89 @@ type MemberPut struct {
 	Role Role `json:"role"`
 }
 
+// Package defines model for Package.
+type Package struct {
+	// Licences A licence expression, as the document has it.
+	Licences  string `json:"licences"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+
+	// Platforms Of an index: the images that have it.
+	Platforms []string `json:"platforms"`
+
+	// Purl Example: pkg:golang/golang.org/x/text@v0.14.0
+	Purl string `json:"purl"`
+
+	// Source `attestation`: signed, and the signature was verified. `scanner`: made by the hub. `unsigned`: by nobody, or nobody known.
+	Source  SBOMSource `json:"source"`
+	Trusted bool       `json:"trusted"`
+	Type    string     `json:"type"`
+	Version string     `json:"version"`
+}
+
+// PackageChange defines model for PackageChange.
+type PackageChange struct {
+	Change PackageChangeChange `json:"change"`
+
+	// From Versions that went.
+	From []string `json:"from"`
+
+	// Purl Without a version.
+	Purl string `json:"purl"`
+
+	// To Versions that came.
+	To []string `json:"to"`
+}
+
+// PackageChangeChange defines model for PackageChange.Change.
+type PackageChangeChange string
+
+// PackageDiff defines model for PackageDiff.
+type PackageDiff struct {
+	Changes []PackageChange `json:"changes"`
+
+	// Complete These are all changes.
+	Complete bool `json:"complete"`
+
+	// From Digest.
+	From string `json:"from"`
+
+	// To Digest.
+	To string `json:"to"`
+
+	// Trusted Whether all that was compared is vouched for.
+	Trusted bool `json:"trusted"`
+}
+
+// PackageHit defines model for PackageHit.
+type PackageHit struct {
+	Digest string `json:"digest"`
+
+	// Document Digest of the bill of materials.
+	Document string `json:"document"`
+	Format   string `json:"format"`
+	FullName string `json:"full_name"`
+	Project  string `json:"project"`
+
+	// PulledBy Up to 20, the most frequent first.
+	PulledBy *[]Puller `json:"pulled_by,omitempty"`
+
+	// Purl With the version.
+	Purl string `json:"purl"`
+
+	// Repository Without the project.
+	Repository string  `json:"repository"`
+	Signer     *string `json:"signer,omitempty"`
+
+	// Source `attestation`: signed, and the signature was verified. `scanner`: made by the hub. `unsigned`: by nobody, or nobody known.
+	Source SBOMSource `json:"source"`
+
+	// Tags Up to 20: its own, then those of indexes that list it.
+	Tags    []string `json:"tags"`
+	Trusted bool     `json:"trusted"`
+	Version string   `json:"version"`
+}
+
 // Password 12 to 128 characters, not one of the commonest.
 //
 // Example: correct horse battery
@@ -627,6 +737,15 @@ type ProjectPatch struct {
 
 	// Visibility `public`: everybody may pull.
 	Visibility *Visibility `json:"visibility,omitempty"`
+}
+
+// Puller defines model for Puller.
+type Puller struct {
+	LastAt time.Time `json:"last_at"`
+
+	// Principal User or robot; `kind:id` if it is gone.
+	Principal string `json:"principal"`
+	Pulls     int64  `json:"pulls"`
 }
 
 // Reference Example: 1.2
@@ -831,6 +950,50 @@ type RobotSecret struct {
 
 // Role defines model for Role.
 type Role string
+
+// SBOM defines model for SBOM.
+type SBOM struct {
+	// Carrier Digest of the manifest that brought it.
+	Carrier string `json:"carrier"`
+
+	// Content Digest of the blob that it lies in.
+	Content   string    `json:"content"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Document Digest of the document itself.
+	Document string `json:"document"`
+
+	// Format `spdx` or `cyclonedx`; empty if it cannot be read.
+	Format   string `json:"format"`
+	Packages int64  `json:"packages"`
+
+	// Platform Of the image in an index.
+	Platform *string `json:"platform,omitempty"`
+
+	// Problem Why it cannot be read.
+	Problem *string `json:"problem,omitempty"`
+
+	// Signer Who verifiably signed, trusted or not.
+	Signer *string `json:"signer,omitempty"`
+
+	// Source `attestation`: signed, and the signature was verified. `scanner`: made by the hub. `unsigned`: by nobody, or nobody known.
+	Source SBOMSource `json:"source"`
+
+	// Subject Digest of the manifest that it is about.
+	Subject string `json:"subject"`
+
+	// Trusted Whether its signer is registered and not revoked, as of now.
+	Trusted bool `json:"trusted"`
+
+	// Unnamed What is listed without a package URL that can be used, and so is not found.
+	Unnamed int64 `json:"unnamed"`
+
+	// Version Of the format.
+	Version string `json:"version"`
+}
+
+// SBOMSource `attestation`: signed, and the signature was verified. `scanner`: made by the hub. `unsigned`: by nobody, or nobody known.
+type SBOMSource string
 
 // Schedule defines model for Schedule.
 type Schedule struct {
@@ -1146,6 +1309,9 @@ type LeaveOwnerlessParam = bool
 // LimitParam defines model for LimitParam.
 type LimitParam = int64
 
+// PlatformParam defines model for PlatformParam.
+type PlatformParam = string
+
 // PolicyParam Lower case letters, digits, and `.`, `_`, `-` between them.
 //
 // Example: release
@@ -1327,6 +1493,33 @@ type RotateKeysParams struct {
 	// IdempotencyKey Do this once.
 	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
+
+// FindPackageParams defines parameters for FindPackage.
+type FindPackageParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Purl A package URL; qualifiers do not matter.
+	Purl string `form:"purl" json:"purl"`
+
+	// Version Only this version, unless the package URL names one.
+	Version *string `form:"version,omitempty" json:"version,omitempty"`
+
+	// Project Only in this project.
+	Project *ProjectName `form:"project,omitempty" json:"project,omitempty"`
+
+	// Include `unsigned`: also what stands in documents that nobody who is registered has signed.
+	Include *FindPackageParamsInclude `form:"include,omitempty" json:"include,omitempty"`
+
+	// Pulls In projects that you own, also who pulled each in the last 90 days.
+	Pulls *bool `form:"pulls,omitempty" json:"pulls,omitempty"`
+}
+
+// FindPackageParamsInclude defines parameters for FindPackage.
+type FindPackageParamsInclude string
 
 // ListPoliciesParams defines parameters for ListPolicies.
 type ListPoliciesParams struct {
@@ -1595,6 +1788,27 @@ type GetArtifactHistoryParams struct {
 	Platform *string `form:"platform,omitempty" json:"platform,omitempty"`
 }
 
+// ListArtifactPackagesParams defines parameters for ListArtifactPackages.
+type ListArtifactPackagesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Platform One image of an index: `os/architecture[/variant]`.
+	Platform *PlatformParam `form:"platform,omitempty" json:"platform,omitempty"`
+}
+
+// DiffPackagesParams defines parameters for DiffPackages.
+type DiffPackagesParams struct {
+	// Against A tag or a digest of the same repository.
+	Against Reference `form:"against" json:"against"`
+
+	// Platform One image of an index: `os/architecture[/variant]`.
+	Platform *PlatformParam `form:"platform,omitempty" json:"platform,omitempty"`
+}
+
 // ListReferrersParams defines parameters for ListReferrers.
 type ListReferrersParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -1606,6 +1820,21 @@ type ListReferrersParams struct {
 	// ArtifactType Only these.
 	ArtifactType *string `form:"artifact_type,omitempty" json:"artifact_type,omitempty"`
 }
+
+// GetSBOMParams defines parameters for GetSBOM.
+type GetSBOMParams struct {
+	// Format The list, or a document.
+	Format *GetSBOMParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Platform One image of an index: `os/architecture[/variant]`.
+	Platform *PlatformParam `form:"platform,omitempty" json:"platform,omitempty"`
+
+	// Document Only the one with this digest.
+	Document *Digest `form:"document,omitempty" json:"document,omitempty"`
+}
+
+// GetSBOMParamsFormat defines parameters for GetSBOM.
+type GetSBOMParamsFormat string
 
 // ListArtifactTagsParams defines parameters for ListArtifactTags.
 type ListArtifactTagsParams struct {
@@ -1942,6 +2171,9 @@ type ServerInterface interface {
 	// RotateKeys Make a new key for signing tokens
 	// (POST /keys/rotate)
 	RotateKeys(w http.ResponseWriter, r *http.Request, params RotateKeysParams)
+	// FindPackage What has a package
+	// (GET /packages)
+	FindPackage(w http.ResponseWriter, r *http.Request, params FindPackageParams)
 	// ListPolicies List the pull policies of the hub
 	// (GET /policies)
 	ListPolicies(w http.ResponseWriter, r *http.Request, params ListPoliciesParams)
@@ -2062,9 +2294,18 @@ type ServerInterface interface {
 	// AddArtifactLabel Put a label on an artifact
 	// (PUT /projects/{project}/repositories/{repository}/artifacts/{reference}/labels/{label})
 	AddArtifactLabel(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, label LabelParam)
+	// ListArtifactPackages Packages of an artifact
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/packages)
+	ListArtifactPackages(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListArtifactPackagesParams)
+	// DiffPackages What packages differ between two artifacts of a repository
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/packages/diff)
+	DiffPackages(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params DiffPackagesParams)
 	// ListReferrers What refers to an artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/referrers)
 	ListReferrers(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListReferrersParams)
+	// GetSBOM Bills of materials of an artifact
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/sbom)
+	GetSBOM(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params GetSBOMParams)
 	// ListArtifactTags Tags of an artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/tags)
 	ListArtifactTags(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListArtifactTagsParams)
@@ -2311,6 +2552,12 @@ func (_ Unimplemented) RotateKeys(w http.ResponseWriter, r *http.Request, params
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// FindPackage What has a package
+// (GET /packages)
+func (_ Unimplemented) FindPackage(w http.ResponseWriter, r *http.Request, params FindPackageParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListPolicies List the pull policies of the hub
 // (GET /policies)
 func (_ Unimplemented) ListPolicies(w http.ResponseWriter, r *http.Request, params ListPoliciesParams) {
@@ -2551,9 +2798,27 @@ func (_ Unimplemented) AddArtifactLabel(w http.ResponseWriter, r *http.Request, 
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListArtifactPackages Packages of an artifact
+// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/packages)
+func (_ Unimplemented) ListArtifactPackages(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListArtifactPackagesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiffPackages What packages differ between two artifacts of a repository
+// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/packages/diff)
+func (_ Unimplemented) DiffPackages(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params DiffPackagesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListReferrers What refers to an artifact
 // (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/referrers)
 func (_ Unimplemented) ListReferrers(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListReferrersParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSBOM Bills of materials of an artifact
+// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/sbom)
+func (_ Unimplemented) GetSBOM(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params GetSBOMParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3737,6 +4002,117 @@ func (siw *ServerInterfaceWrapper) RotateKeys(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RotateKeys(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// FindPackage operation middleware
+func (siw *ServerInterfaceWrapper) FindPackage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FindPackageParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Required query parameter "purl" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "purl", r.URL.Query(), &params.Purl, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "purl"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "purl", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "version" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "version", r.URL.Query(), &params.Version, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "version"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "version", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "project" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "project", r.URL.Query(), &params.Project, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "project"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "include" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "include", r.URL.Query(), &params.Include, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "include"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "include", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pulls" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pulls", r.URL.Query(), &params.Pulls, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pulls"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pulls", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FindPackage(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6027,6 +6403,165 @@ func (siw *ServerInterfaceWrapper) AddArtifactLabel(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// ListArtifactPackages operation middleware
+func (siw *ServerInterfaceWrapper) ListArtifactPackages(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "repository" -------------
+	var repository RepositoryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository", chi.URLParam(r, "repository"), &repository, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "reference" -------------
+	var reference ReferenceParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", chi.URLParam(r, "reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reference", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListArtifactPackagesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "platform" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "platform", r.URL.Query(), &params.Platform, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "platform"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "platform", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListArtifactPackages(w, r, project, repository, reference, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiffPackages operation middleware
+func (siw *ServerInterfaceWrapper) DiffPackages(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "repository" -------------
+	var repository RepositoryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository", chi.URLParam(r, "repository"), &repository, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "reference" -------------
+	var reference ReferenceParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", chi.URLParam(r, "reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reference", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiffPackagesParams
+
+	// ------------- Required query parameter "against" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "against", r.URL.Query(), &params.Against, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "against"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "against", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "platform" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "platform", r.URL.Query(), &params.Platform, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "platform"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "platform", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiffPackages(w, r, project, repository, reference, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListReferrers operation middleware
 func (siw *ServerInterfaceWrapper) ListReferrers(w http.ResponseWriter, r *http.Request) {
 
@@ -6104,6 +6639,92 @@ func (siw *ServerInterfaceWrapper) ListReferrers(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListReferrers(w, r, project, repository, reference, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSBOM operation middleware
+func (siw *ServerInterfaceWrapper) GetSBOM(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "repository" -------------
+	var repository RepositoryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository", chi.URLParam(r, "repository"), &repository, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "reference" -------------
+	var reference ReferenceParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", chi.URLParam(r, "reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reference", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetSBOMParams
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "platform" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "platform", r.URL.Query(), &params.Platform, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "platform"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "platform", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "document" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "document", r.URL.Query(), &params.Document, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "document"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "document", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSBOM(w, r, project, repository, reference, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8506,6 +9127,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/referrers", wrapper.ListReferrers)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/sbom", wrapper.GetSBOM)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/packages", wrapper.ListArtifactPackages)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/packages/diff", wrapper.DiffPackages)
+	})
+	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/labels/{label}", wrapper.RemoveArtifactLabel)
 	})
 	r.Group(func(r chi.Router) {
@@ -8522,6 +9152,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/projects/{project}/audit/export", wrapper.ExportProjectAudit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/packages", wrapper.FindPackage)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/jobs", wrapper.ListJobs)
@@ -9325,6 +9958,55 @@ type RotateKeysdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RotateKeysdefaultApplicationProblemPlusJSONResponse) VisitRotateKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindPackageRequestObject struct {
+	Params FindPackageParams
+}
+
+type FindPackageResponseObject interface {
+	VisitFindPackageResponse(w http.ResponseWriter) error
+}
+
+type FindPackage200ResponseHeaders struct {
+	Link *string
+}
+
+type FindPackage200JSONResponse struct {
+	Body    []PackageHit
+	Headers FindPackage200ResponseHeaders
+}
+
+func (response FindPackage200JSONResponse) VisitFindPackageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindPackagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FindPackagedefaultApplicationProblemPlusJSONResponse) VisitFindPackageResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11304,6 +11986,100 @@ func (response AddArtifactLabeldefaultApplicationProblemPlusJSONResponse) VisitA
 	return err
 }
 
+type ListArtifactPackagesRequestObject struct {
+	Project    ProjectParam    `json:"project"`
+	Repository RepositoryParam `json:"repository"`
+	Reference  ReferenceParam  `json:"reference"`
+	Params     ListArtifactPackagesParams
+}
+
+type ListArtifactPackagesResponseObject interface {
+	VisitListArtifactPackagesResponse(w http.ResponseWriter) error
+}
+
+type ListArtifactPackages200ResponseHeaders struct {
+	Link *string
+}
+
+type ListArtifactPackages200JSONResponse struct {
+	Body    []Package
+	Headers ListArtifactPackages200ResponseHeaders
+}
+
+func (response ListArtifactPackages200JSONResponse) VisitListArtifactPackagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListArtifactPackagesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListArtifactPackagesdefaultApplicationProblemPlusJSONResponse) VisitListArtifactPackagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffPackagesRequestObject struct {
+	Project    ProjectParam    `json:"project"`
+	Repository RepositoryParam `json:"repository"`
+	Reference  ReferenceParam  `json:"reference"`
+	Params     DiffPackagesParams
+}
+
+type DiffPackagesResponseObject interface {
+	VisitDiffPackagesResponse(w http.ResponseWriter) error
+}
+
+type DiffPackages200JSONResponse PackageDiff
+
+func (response DiffPackages200JSONResponse) VisitDiffPackagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffPackagesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DiffPackagesdefaultApplicationProblemPlusJSONResponse) VisitDiffPackagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListReferrersRequestObject struct {
 	Project    ProjectParam    `json:"project"`
 	Repository RepositoryParam `json:"repository"`
@@ -11345,6 +12121,118 @@ type ListReferrersdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListReferrersdefaultApplicationProblemPlusJSONResponse) VisitListReferrersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSBOMRequestObject struct {
+	Project    ProjectParam    `json:"project"`
+	Repository RepositoryParam `json:"repository"`
+	Reference  ReferenceParam  `json:"reference"`
+	Params     GetSBOMParams
+}
+
+type GetSBOMResponseObject interface {
+	VisitGetSBOMResponse(w http.ResponseWriter) error
+}
+
+type GetSBOM200ResponseHeaders struct {
+	ContentDisposition *string
+	HallmarkSource     *string
+	HallmarkTrusted    *string
+}
+
+type GetSBOM200JSONResponse struct {
+	Body    []SBOM
+	Headers GetSBOM200ResponseHeaders
+}
+
+func (response GetSBOM200JSONResponse) VisitGetSBOMResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.HallmarkSource != nil {
+		w.Header().Set("Hallmark-Source", fmt.Sprint(*response.Headers.HallmarkSource))
+	}
+	if response.Headers.HallmarkTrusted != nil {
+		w.Header().Set("Hallmark-Trusted", fmt.Sprint(*response.Headers.HallmarkTrusted))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSBOM200ApplicationSpdxPlusJSONResponse struct {
+	Body    openapi_types.File
+	Headers GetSBOM200ResponseHeaders
+}
+
+func (response GetSBOM200ApplicationSpdxPlusJSONResponse) VisitGetSBOMResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/spdx+json")
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.HallmarkSource != nil {
+		w.Header().Set("Hallmark-Source", fmt.Sprint(*response.Headers.HallmarkSource))
+	}
+	if response.Headers.HallmarkTrusted != nil {
+		w.Header().Set("Hallmark-Trusted", fmt.Sprint(*response.Headers.HallmarkTrusted))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSBOM200ApplicationVndCyclonedxPlusJSONResponse struct {
+	Body    openapi_types.File
+	Headers GetSBOM200ResponseHeaders
+}
+
+func (response GetSBOM200ApplicationVndCyclonedxPlusJSONResponse) VisitGetSBOMResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/vnd.cyclonedx+json")
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.HallmarkSource != nil {
+		w.Header().Set("Hallmark-Source", fmt.Sprint(*response.Headers.HallmarkSource))
+	}
+	if response.Headers.HallmarkTrusted != nil {
+		w.Header().Set("Hallmark-Trusted", fmt.Sprint(*response.Headers.HallmarkTrusted))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSBOMdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetSBOMdefaultApplicationProblemPlusJSONResponse) VisitGetSBOMResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13628,6 +14516,9 @@ type StrictServerInterface interface {
 	// RotateKeys Make a new key for signing tokens
 	// (POST /keys/rotate)
 	RotateKeys(ctx context.Context, request RotateKeysRequestObject) (RotateKeysResponseObject, error)
+	// FindPackage What has a package
+	// (GET /packages)
+	FindPackage(ctx context.Context, request FindPackageRequestObject) (FindPackageResponseObject, error)
 	// ListPolicies List the pull policies of the hub
 	// (GET /policies)
 	ListPolicies(ctx context.Context, request ListPoliciesRequestObject) (ListPoliciesResponseObject, error)
@@ -13748,9 +14639,18 @@ type StrictServerInterface interface {
 	// AddArtifactLabel Put a label on an artifact
 	// (PUT /projects/{project}/repositories/{repository}/artifacts/{reference}/labels/{label})
 	AddArtifactLabel(ctx context.Context, request AddArtifactLabelRequestObject) (AddArtifactLabelResponseObject, error)
+	// ListArtifactPackages Packages of an artifact
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/packages)
+	ListArtifactPackages(ctx context.Context, request ListArtifactPackagesRequestObject) (ListArtifactPackagesResponseObject, error)
+	// DiffPackages What packages differ between two artifacts of a repository
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/packages/diff)
+	DiffPackages(ctx context.Context, request DiffPackagesRequestObject) (DiffPackagesResponseObject, error)
 	// ListReferrers What refers to an artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/referrers)
 	ListReferrers(ctx context.Context, request ListReferrersRequestObject) (ListReferrersResponseObject, error)
+	// GetSBOM Bills of materials of an artifact
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/sbom)
+	GetSBOM(ctx context.Context, request GetSBOMRequestObject) (GetSBOMResponseObject, error)
 	// ListArtifactTags Tags of an artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/tags)
 	ListArtifactTags(ctx context.Context, request ListArtifactTagsRequestObject) (ListArtifactTagsResponseObject, error)
@@ -14337,6 +15237,32 @@ func (sh *strictHandler) RotateKeys(w http.ResponseWriter, r *http.Request, para
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RotateKeysResponseObject); ok {
 		if err := validResponse.VisitRotateKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FindPackage operation middleware
+func (sh *strictHandler) FindPackage(w http.ResponseWriter, r *http.Request, params FindPackageParams) {
+	var request FindPackageRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FindPackage(ctx, request.(FindPackageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FindPackage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FindPackageResponseObject); ok {
+		if err := validResponse.VisitFindPackageResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -15510,6 +16436,64 @@ func (sh *strictHandler) AddArtifactLabel(w http.ResponseWriter, r *http.Request
 	}
 }
 
+// ListArtifactPackages operation middleware
+func (sh *strictHandler) ListArtifactPackages(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListArtifactPackagesParams) {
+	var request ListArtifactPackagesRequestObject
+
+	request.Project = project
+	request.Repository = repository
+	request.Reference = reference
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListArtifactPackages(ctx, request.(ListArtifactPackagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListArtifactPackages")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListArtifactPackagesResponseObject); ok {
+		if err := validResponse.VisitListArtifactPackagesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiffPackages operation middleware
+func (sh *strictHandler) DiffPackages(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params DiffPackagesParams) {
+	var request DiffPackagesRequestObject
+
+	request.Project = project
+	request.Repository = repository
+	request.Reference = reference
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiffPackages(ctx, request.(DiffPackagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiffPackages")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiffPackagesResponseObject); ok {
+		if err := validResponse.VisitDiffPackagesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListReferrers operation middleware
 func (sh *strictHandler) ListReferrers(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListReferrersParams) {
 	var request ListReferrersRequestObject
@@ -15532,6 +16516,35 @@ func (sh *strictHandler) ListReferrers(w http.ResponseWriter, r *http.Request, p
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListReferrersResponseObject); ok {
 		if err := validResponse.VisitListReferrersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSBOM operation middleware
+func (sh *strictHandler) GetSBOM(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params GetSBOMParams) {
+	var request GetSBOMRequestObject
+
+	request.Project = project
+	request.Repository = repository
+	request.Reference = reference
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSBOM(ctx, request.(GetSBOMRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSBOM")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSBOMResponseObject); ok {
+		if err := validResponse.VisitGetSBOMResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/auth"
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
+	"github.com/hallmarkhub/hallmark/core/inventory"
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/upstream"
 	"github.com/hallmarkhub/hallmark/core/web"
@@ -41,6 +42,7 @@ type Options struct {
 	Registry  registry.Registry // wrapped by access
 	Gate      *gatekeeper.Keeper
 	Upstream  *upstream.Endpoints
+	Inventory *inventory.Inventory
 	// Unlink removes what a repository holds in the transaction that removes it (registry/local: DeleteRepository).
 	Unlink func(tx *db.Tx, repository string) error
 	// Health tells how the parts of the hub are; nil: only the database is asked.
@@ -63,6 +65,7 @@ type API struct {
 	registry    registry.Registry
 	gate        *gatekeeper.Keeper
 	upstream    *upstream.Endpoints
+	inventory   *inventory.Inventory
 	unlink      func(tx *db.Tx, repository string) error
 	health      func(ctx context.Context) []Part
 	proxies     *auth.Proxies
@@ -83,7 +86,7 @@ type API struct {
 
 // New makes an API.
 func New(opt Options) (*API, error) {
-	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, gate: opt.Gate, upstream: opt.Upstream, unlink: opt.Unlink,
+	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, gate: opt.Gate, upstream: opt.Upstream, inventory: opt.Inventory, unlink: opt.Unlink,
 		health: opt.Health, proxies: opt.Auth.Proxies(), cursors: web.NewCursors(opt.CursorKey), rules: rules(),
 		baseline: opt.Baseline, version: opt.Version, commit: opt.Commit, timeout: opt.Timeout,
 		errors: web.Errors{Log: opt.Log, Challenge: `Bearer realm="Hallmark API"`}}

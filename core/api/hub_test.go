@@ -22,6 +22,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/db/dbtest"
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
+	"github.com/hallmarkhub/hallmark/core/inventory"
 	"github.com/hallmarkhub/hallmark/core/ledger"
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
@@ -40,18 +41,19 @@ const goodPassword = "four words make sense"
 
 // hub is one process without listeners.
 type hub struct {
-	t      testing.TB
-	ctx    context.Context // of the hub itself
-	db     *db.DB
-	store  *store.Store
-	dir    *store.Directory
-	auth   *auth.Authenticator
-	jobs   *jobservice.Runner
-	reg    registry.Registry // not gated
-	keeper *gatekeeper.Keeper
-	api    *API
-	h      http.Handler
-	log    *lockedBuffer
+	t         testing.TB
+	ctx       context.Context // of the hub itself
+	db        *db.DB
+	store     *store.Store
+	dir       *store.Directory
+	auth      *auth.Authenticator
+	jobs      *jobservice.Runner
+	reg       registry.Registry // not gated
+	keeper    *gatekeeper.Keeper
+	inventory *inventory.Inventory
+	api       *API
+	h         http.Handler
+	log       *lockedBuffer
 }
 
 type lockedBuffer struct {
@@ -97,9 +99,10 @@ func startHub(t testing.TB, d *db.DB) *hub {
 	must(err)
 	h.keeper = gatekeeper.New(loc, gatekeeper.Options{Store: h.store, Directory: h.dir, Host: "hub.test", Log: log,
 		Attaching: &gatekeeper.Attaching{HubID: "the-hub", Signer: signer, Put: loc.Attach, Remove: loc.Detach}})
+	h.inventory = inventory.New(h.store, h.dir, h.keeper, log, inventory.Limits{})
 	h.jobs = jobservice.New(d, jobqueue.New(), jobservice.Options{Log: log})
 	h.reg = access.Wrap(loc, h.dir)
-	h.api, err = New(Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.reg, Gate: h.keeper, Upstream: upstream.NewEndpoints(h.store, ring), Unlink: loc.DeleteRepository,
+	h.api, err = New(Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.reg, Gate: h.keeper, Upstream: upstream.NewEndpoints(h.store, ring), Inventory: h.inventory, Unlink: loc.DeleteRepository,
 		CursorKey: bytes.Repeat([]byte{9}, 32), Version: "1.2.3", Log: log})
 	must(err)
 	h.h = web.Origin(h.auth.Proxies(), h.api.Handler())

@@ -136,6 +136,11 @@ func matrix() map[string]expectation {
 		"copyArtifact":       {"push", 400, "{}", ""},
 		"deleteArtifact":     {"delete", 400, "", "x=1"},
 
+		"getSBOM":              {"pull", 200, "", ""},
+		"listArtifactPackages": {"pull", 200, "", ""},
+		"diffPackages":         {"pull", 200, "", "against=1.0"},
+		"findPackage":          {"everybody", 200, "", "purl=pkg:npm/a"},
+
 		"listAuthorities": {"info", 200, "", ""},
 		"getAuthority":    {"info", 200, "", ""},
 		"putAuthority":    {"admin", 400, "{}", ""},
@@ -206,7 +211,7 @@ func populate(t *testing.T, h *hub) *population {
 	}
 	for name, v := range map[string]core.Visibility{"team": core.Private, "open": core.Public} {
 		project := h.project(name, v, roles)
-		h.image(name+"/app", "x", "1.0")
+		h.attach(name+"/app", h.image(name+"/app", "x", "1.0"), "application/spdx+json", spdx("x", "pkg:npm/a"))
 		if _, _, err := h.store.PutLabel(h.ctx, project, "reviewed", store.LabelFields{}, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -106,6 +106,11 @@ func rules() map[string]rule {
 		"copyArtifact":       {action: core.ActionPush, on: onRepository, stored: true},
 		"deleteArtifact":     {action: core.ActionDelete, on: onRepository},
 
+		"getSBOM":              {action: core.ActionPull, on: onRepository},
+		"listArtifactPackages": {action: core.ActionPull, on: onRepository},
+		"diffPackages":         {action: core.ActionPull, on: onRepository},
+		"findPackage":          {on: onAnybody}, // in what one may pull
+
 		// Projects build on what the hub trusts and demands, so everybody may know it.
 		"listAuthorities": {action: core.ActionHubInfoRead},
 		"getAuthority":    {action: core.ActionHubInfoRead},

@@ -70,7 +70,13 @@ func (k *Keeper) readEvidence(ctx context.Context, repository string, carrier di
 		return err
 	}
 	known := func(s *core.Signer) bool { return now.policies.Knows(now.registered, s) }
-	return k.store.SaveEvidence(ctx, repository, string(carrier), found, known, now.revision)
+	if err := k.store.SaveEvidence(ctx, repository, string(carrier), found, known, now.revision); err != nil {
+		return err
+	}
+	if k.opt.Owed != nil && store.OwesSBOM(found) {
+		k.opt.Owed(ctx)
+	}
+	return nil
 }
 
 // room waits until what a manifest brings may be read into memory.
@@ -116,15 +122,7 @@ func (k *Keeper) content(ctx context.Context, repository string, d digest.Digest
 
 // statement is the signed statement of an attestation, whose content is a blob of the repository.
 func (k *Keeper) statement(ctx context.Context, repository string, content digest.Digest) ([]byte, error) {
-	f, err := k.content(ctx, repository, content)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxContent+1))
-	if err == nil && len(b) > maxContent {
-		err = errors.New("the statement is too large")
-	}
+	b, err := k.Content(ctx, repository, content)
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,8 @@ type Options struct {
 	Attaching *Attaching              // nil: no verdicts are stated
 	// Note is told of the reads that the audit trail is to have; it must not wait. nil: nobody is told.
 	Note func(ctx context.Context, read store.GateRead)
+	// Owed is called when documents have become known that are to be read (core/inventory); nil: whoever reads them looks by himself.
+	Owed func(ctx context.Context)
 	Log  *slog.Logger
 }
 

@@ -68,6 +68,11 @@ func (s *Store) SaveEvidence(ctx context.Context, repository, carrier string, al
 		if _, err := tx.Exec(`DELETE FROM evidence_owed WHERE repository_id = $1 AND carrier = $2`, id, carrier); err != nil {
 			return err
 		}
+		if OwesSBOM(all) {
+			if err := oweSBOM(tx, id, carrier); err != nil {
+				return err
+			}
+		}
 		tx.Changed(ChangeEvidence, repository)
 		return owe()
 	})

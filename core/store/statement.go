@@ -37,18 +37,32 @@ func (s *statement) when(set bool, piece string, args ...any) {
 // in appends a list of values in brackets. Its length is rounded up to a power of two by repeating the last value, so
 // that the number of different texts stays small. values must not be empty.
 func (s *statement) in(values []string) {
-	size := 1
-	for size < len(values) {
-		size *= 2
-	}
+	s.list(len(values), func(i int) any { return values[i] })
+}
+
+// inIDs is in for numbers.
+func (s *statement) inIDs(values []int64) {
+	s.list(len(values), func(i int) any { return values[i] })
+}
+
+func (s *statement) list(n int, value func(i int) any) {
 	s.text.WriteString("(")
-	for i := range size {
+	for i := range rounded(n) {
 		if i > 0 {
 			s.text.WriteString(", ")
 		}
-		s.add("?", values[min(i, len(values)-1)])
+		s.add("?", value(min(i, n-1)))
 	}
 	s.text.WriteString(")")
+}
+
+// rounded is the least power of two that is not less than n.
+func rounded(n int) int {
+	size := 1
+	for size < n {
+		size *= 2
+	}
+	return size
 }
 
 // contains keeps rows whose column, a constant of this package, has a piece of text in it, case and all: LIKE would

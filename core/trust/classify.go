@@ -110,15 +110,18 @@ func classifyIndex(m *registry.ParsedManifest) Shape {
 	return ShapeReferrers
 }
 
-// LegacySubject returns the digest that one of cosign's legacy tags ("sha256-HEX.sig", "sha256-HEX.att") speaks of. It is
-// a hint where to look, and proves nothing.
+// LegacySubject returns the digest that one of cosign's legacy tags ("sha256-HEX.sig", "sha256-HEX.att", and "sha256-HEX.sbom"
+// for a document that nobody signed) speaks of. It is a hint where to look, and proves nothing.
 func LegacySubject(tag string) (digest.Digest, bool) {
-	name, signature := strings.CutSuffix(tag, ".sig")
-	if !signature {
-		attestation := false
-		if name, attestation = strings.CutSuffix(tag, ".att"); !attestation {
-			return "", false
-		}
+	at := strings.LastIndexByte(tag, '.')
+	if at < 0 {
+		return "", false
+	}
+	name := tag[:at]
+	switch tag[at:] {
+	case ".sig", ".att", ".sbom":
+	default:
+		return "", false
 	}
 	algorithm, encoded, ok := registry.ParseFallbackTag(name)
 	if !ok || algorithm != digest.SHA256 { // longer digests do not fit into a tag

@@ -100,7 +100,7 @@ func TestClassify(t *testing.T) {
 func TestLegacySubject(t *testing.T) {
 	hex := imageA.Encoded()
 	for tag, want := range map[string]digest.Digest{
-		"sha256-" + hex + ".sig": imageA, "sha256-" + hex + ".att": imageA, "sha256-" + hex: "", "sha256-" + hex + ".sbom": "",
+		"sha256-" + hex + ".sig": imageA, "sha256-" + hex + ".att": imageA, "sha256-" + hex: "", "sha256-" + hex + ".sbom": imageA, "sha256-" + hex + ".txt": "",
 		"sha256-" + hex[1:] + ".sig": "", "sha512-" + hex + ".sig": "", "latest.sig": "", ".att": "", "sha256-" + hex + ".sig.sig": "",
 		"sha256-" + strings.ToUpper(hex) + ".sig": "",
 	} {

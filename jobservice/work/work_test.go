@@ -105,6 +105,24 @@ func TestSweepUploads(t *testing.T) {
 	})
 }
 
+func TestPackages(t *testing.T) {
+	each(t, func(h *hub) {
+		calls := 0
+		do := func(context.Context) (int, error) {
+			if calls++; calls%2 == 1 {
+				return 0, errors.New("the database does not answer")
+			}
+			return calls, nil
+		}
+		if s := h.run(work.KindIndexPackages, work.IndexPackages(do), nil); s.State != jobservice.Done || s.Attempts != 2 || s.Message != "2 manifests read" {
+			h.t.Errorf("got %+v", s)
+		}
+		if s := h.run(work.KindSweepPackages, work.SweepPackages(do), nil); s.State != jobservice.Done || s.Attempts != 2 || s.Message != "4 removed" {
+			h.t.Errorf("got %+v", s)
+		}
+	})
+}
+
 func TestPurge(t *testing.T) {
 	each(t, func(h *hub) {
 		now := h.db.Micros()

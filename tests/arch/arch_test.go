@@ -32,6 +32,8 @@ func rules() []rule {
 		{room: "core/access", may: []string{"core", "core/store", "registry"}},
 		{room: "core/gate", may: []string{"core", "core/trust"}, third: []string{"cel.dev/cel-go", "go.yaml.in/yaml/v3", "github.com/go-json-experiment/json"}},
 		{room: "core/gatekeeper", may: []string{"core", "core/access", "core/db", "core/gate", "core/store", "core/trust", "registry"}},
+		{room: "core/inventory", may: []string{"core", "core/gatekeeper", "core/sbom", "core/store", "core/trust", "registry"}},
+		{room: "core/sbom", may: []string{"core"}, third: []string{"github.com/go-json-experiment/json", "github.com/package-url/packageurl-go"}},
 		{room: "core/ledger", may: []string{"core", "core/db", "core/store", "core/trust", "registry", "registry/local", "jobservice"}},
 		{room: "core/upstream", may: []string{"core", "core/db", "core/seal", "core/store", "registry", "registry/local", "registry/remote"}},
 		{room: "core/trust", may: []string{"core", "registry"}},

@@ -68,6 +68,7 @@ func TestGate(t *testing.T) {
 				g.becomesTrusted(ref, digest, pullers[:1])
 			})
 			t.Run("indexes", func(t *testing.T) { testGateIndexes(t, guest) })
+			t.Run("packages", func(t *testing.T) { testPackages(t, guest) })
 			t.Run("pushing", func(t *testing.T) { testGatePushing(t, guest, docker) })
 			if name == "postgres" {
 				t.Run("processes", func(t *testing.T) { testGateProcesses(t, guest) })

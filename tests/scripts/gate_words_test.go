@@ -35,7 +35,7 @@ func gateWords() map[string]word {
 		"project": needs(1, 2, makeProject), "baseline": needs(2, 2, setBaseline), "pair": needs(1, 1, makePair),
 		"register": needs(3, 4, register), "policy": policy, "image": needs(2, 3, pushImage), "index": needs(2, 9, pushIndex),
 		"sign": needs(3, 6, sign), "attach": needs(3, 3, attachFile), "legacy": needs(4, 4, signLegacy), "push": needs(3, 3, pushFile),
-		"remove": needs(2, 2, remove), "revoke": needs(2, 2, revoke), "pull": pull, "told": told,
+		"remove": needs(2, 2, remove), "bill": needs(2, 2, bill), "indexed": needs(1, 1, indexed), "revoke": needs(2, 2, revoke), "pull": pull, "told": told,
 		"attaches": needs(2, 2, attaches), "stated": stated, "restated": needs(3, 3, restated), "taken": taken, "keep": needs(3, 3, keep), "replay": replay,
 	}
 }

@@ -31,5 +31,6 @@ forbid "a default password" '"(Harbor12345|admin123)"' ':!*_test.go' ':!core/aut
 bash tests/tools/build.sh golangci-lint >/dev/null
 tools=${HALLMARK_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/hallmark/tools}
 "$tools/bin/golangci-lint" run ./... || bad=1
+(cd scanner-adapter && CGO_ENABLED=0 GOEXPERIMENT=jsonv2 "$tools/bin/golangci-lint" run --config ../.golangci.yaml ./...) || bad=1
 [ "$bad" = 0 ] && echo "lint: fine"
 exit "$bad"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests: check (fast, no servers), test (what CI runs), all (everything), or one group: e2e, crash.
+# Runs the tests: check (fast, no servers), test (what CI runs), all (everything), or one group: e2e, crash, scanner.
 # What is missing is installed where it can be (root on Debian, Go). With CI=true nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,6 +24,24 @@ raced_sql=(./core/db/... ./core/store/... ./core/auth/... ./core/gatekeeper/... 
 if [ "$mode" = check ]; then
 	step "vet" go vet ./...
 	step "unit tests" go test -short -timeout 120s ./...
+	exit
+fi
+
+# The scanner adapter is a module of its own; its tests need no server. Trivy is linked once, for the tests of the binary.
+scanner() {
+	step "scanner: build" make scanner
+	(
+		cd scanner-adapter
+		export GOEXPERIMENT=jsonv2 CGO_ENABLED=0 # another value would compile Trivy twice
+		step "scanner: vet" go vet ./...
+		step "scanner: tests" go test -timeout 300s $(go list ./... | grep -v /e2e$)
+		CGO_ENABLED=1 step "scanner: race" go test -race -timeout 600s ./service ./database ./worker ./image
+		ADAPTER_BIN=$PWD/../bin/scanner-adapter step "scanner: real and hostile images" go test -count=1 -timeout 900s ./e2e
+	)
+}
+
+if [ "$mode" = scanner ]; then
+	scanner
 	exit
 fi
 
@@ -61,13 +79,15 @@ test)
 	e2e sqlite docker,crane,oras,helm,cosign,cosign2,gate,existing
 	e2e postgres docker,cosign,gate,existing
 	crash 3
+	scanner
 	;;
 all)
 	unit
 	e2e sqlite,postgres
 	crash 50
+	scanner
 	FUZZTIME=60s step "fuzz" bash tests/fuzz.sh
 	;;
-*) echo "usage: tests/test.sh check|test|all|e2e|crash" >&2; exit 2 ;;
+*) echo "usage: tests/test.sh check|test|all|e2e|crash|scanner" >&2; exit 2 ;;
 esac
 echo "All of '$mode' passed in $((SECONDS - began)) s."

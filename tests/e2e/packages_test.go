@@ -13,19 +13,16 @@ import (
 
 // testPackages: what cosign attests of a real program is found by who may pull, and told by its image.
 func testPackages(t *testing.T, guest *person) {
-	for _, f := range []struct {
-		name, tool string
-		legacy     bool
-	}{{"cosign3", "cosign", false}, {"cosign2", "cosign2", true}} {
-		t.Run(f.name, func(t *testing.T) {
-			g := guest.project(t, "packages-"+f.name, pinned(t, f.tool), f.legacy)
+	for _, way := range []string{"cosign3", "cosign2"} {
+		t.Run(way, func(t *testing.T) {
+			g := guest.project(t, "packages-"+way, way)
 			img := g.pushImage("app")
 			document, err := bill.Of(hubBinary(t))
 			if err != nil {
 				t.Fatal(err)
 			}
 			g.register()
-			g.cosign("attest", "--type", "spdxjson", "--predicate", g.write("real.spdx.json", document), g.repo("app")+"@"+img.arch["amd64"])
+			g.cosign("attest", "ours", "--type", "spdxjson", "--predicate", g.write("real.spdx.json", document), g.repo("app")+"@"+img.arch["amd64"])
 
 			// Not in the administrator's home: the guest asks.
 			c := &cli{t: t, s: g.s, home: t.TempDir()}

@@ -1,0 +1,2 @@
+// Package vulndb makes small, real databases of Trivy out of public facts. For tests only.
+package vulndb

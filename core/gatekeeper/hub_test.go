@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -52,8 +53,9 @@ type hub struct {
 
 	system, owner, guest context.Context
 
-	noted map[store.GateRead]int // what the audit trail would have
-	by    core.PrincipalKind     // who was named with it last
+	noting *sync.Mutex
+	noted  map[store.GateRead]int // what the audit trail would have
+	by     core.PrincipalKind     // who was named with it last
 }
 
 func eachHub(t *testing.T, f func(h *hub)) {
@@ -67,7 +69,7 @@ func newHub(t *testing.T, d *db.DB) *hub {
 // newHubOn makes a hub whose gate stands in front of what between makes of its storage.
 func newHubOn(t *testing.T, d *db.DB, between func(h *hub, dir *store.Directory, own registry.Registry) registry.Registry) *hub {
 	ctx := t.Context()
-	h := &hub{T: t, db: d, system: core.WithPrincipal(ctx, core.System()), noted: map[store.GateRead]int{}}
+	h := &hub{T: t, db: d, system: core.WithPrincipal(ctx, core.System()), noting: &sync.Mutex{}, noted: map[store.GateRead]int{}}
 	h.must(migrations.Up(ctx, d))
 	secret, err := trust.NewSecret()
 	h.must(err)
@@ -99,6 +101,8 @@ func (h *hub) process(d *db.DB, s *store.Store, dir *store.Directory) (*local.Re
 	return loc, gatekeeper.New(h.below, gatekeeper.Options{Store: s, Directory: dir, Host: "hub.example",
 		Attaching: &gatekeeper.Attaching{HubID: "the-hub", URL: "https://hub.example", Signer: h.signer, Put: loc.Attach, Remove: loc.Detach},
 		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)), Note: func(ctx context.Context, read store.GateRead) {
+			h.noting.Lock()
+			defer h.noting.Unlock()
 			h.noted[read]++
 			h.by = core.PrincipalFrom(ctx).Kind
 		}})

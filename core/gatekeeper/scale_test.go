@@ -27,9 +27,6 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew")
 
-// many is how much is pushed beside an image.
-const many = 10_000
-
 // TestStatements compares the statements of reads through the gate with testdata: before anything else is pushed, and
 // again after each of the loads, which change nothing. Run with -update after a change that was meant.
 func TestStatements(t *testing.T) {

@@ -159,7 +159,7 @@ func (l *live) about(ctx context.Context, repository string, d digest.Digest, no
 	return out, nil
 }
 
-// The same bounds as for what lies in the hub.
+// Bounds of the statements about a digest that are looked at. In the hub, where rows are ordered by who signed, they are others.
 const (
 	maxSigned   = 500
 	maxUnsigned = 50

@@ -11,14 +11,6 @@ import (
 	"github.com/hallmarkhub/hallmark/core/trust/signertest"
 )
 
-// analyze tells Postgres what is in it, as it finds out by itself after a while. SQLite is never told.
-func (h *hub) analyze() {
-	h.Helper()
-	if h.db.Engine() == db.Postgres {
-		h.exec(`ANALYZE`)
-	}
-}
-
 // bounded checks that what the gate reads is found by indexes, and how many rows that are: far fewer than were pushed.
 func (h *hub) bounded(i image, s *signertest.Signer) {
 	h.Helper()

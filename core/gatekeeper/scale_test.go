@@ -61,7 +61,7 @@ func TestStatements(t *testing.T) {
 			{"10,000 indexes of one image", func() { h.seed(h.indexes(i.digest)); h.seed(h.indexes(covered.digest)) }},
 		} {
 			load.push()
-			h.analyze()
+			dbtest.Analyze(h, h.db)
 			if got := h.reads(open, i); got != string(want) {
 				t.Errorf("beside %s other statements run:\n%s", load.name, got)
 			}

@@ -52,8 +52,15 @@ func (v *verdict) holds(material *material, now time.Time) bool {
 }
 
 func (v *verdicts) keep(m *sync.Map, d digest.Digest, x *verdict) {
-	if x.Allowed() && v.kept.Add(1) <= verdictsKept {
-		m.Store(d, x)
+	if !x.Allowed() {
+		return
+	}
+	if _, known := m.Swap(d, x); known {
+		return
+	}
+	if v.kept.Add(1) > verdictsKept {
+		v.kept.Add(-1)
+		m.Delete(d)
 	}
 }
 

@@ -115,11 +115,15 @@ type Owed struct{ Repository, Carrier string }
 
 // EvidenceOwed takes up to n manifests that are due, and puts each off until later: whoever dies while reading one has
 // another one read it then, each time after longer.
-func (s *Store) EvidenceOwed(ctx context.Context, n int) (all []Owed, err error) {
-	const wait = 10 * time.Second
+func (s *Store) EvidenceOwed(ctx context.Context, n int) ([]Owed, error) {
+	return s.owed(ctx, "evidence_owed", 10*time.Second, n)
+}
+
+// owed takes up to n rows of a table that are due. Each try puts one off by wait, times the square of the tries.
+func (s *Store) owed(ctx context.Context, table string, wait time.Duration, n int) (all []Owed, err error) {
 	err = s.write(ctx, func(tx *db.Tx) error {
-		all, err = rows(tx.Query, `UPDATE evidence_owed SET attempts = attempts + 1, due_at = $1 + $2 * (attempts + 1) * (attempts + 1)
-			WHERE (repository_id, carrier) IN (SELECT repository_id, carrier FROM evidence_owed WHERE due_at <= $1 ORDER BY due_at LIMIT $3)
+		all, err = rows(tx.Query, `UPDATE `+table+` SET attempts = attempts + 1, due_at = $1 + $2 * (attempts + 1) * (attempts + 1)
+			WHERE (repository_id, carrier) IN (SELECT repository_id, carrier FROM `+table+` WHERE due_at <= $1 ORDER BY due_at LIMIT $3)
 			RETURNING (SELECT name FROM repository WHERE id = repository_id), carrier`,
 			[]any{tx.Now(), wait.Microseconds(), n}, func(row func(...any) error) (o Owed, err error) { return o, row(&o.Repository, &o.Carrier) })
 		return err

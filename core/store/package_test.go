@@ -12,6 +12,7 @@ import (
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/db/dbtest"
 	"github.com/hallmarkhub/hallmark/core/store"
 )
 
@@ -351,7 +352,7 @@ func TestPlacePlans(t *testing.T) {
 		for i := range 100 {
 			h.push(team, "app", fmt.Sprintf("sha256:%03d", i), 1, fmt.Sprintf("v%03d", i))
 		}
-		h.ok(h.db.Write(h.admin, func(tx *db.Tx) error { _, err := tx.Exec(`ANALYZE`); return err }))
+		dbtest.Analyze(t, h.db)
 		var r db.Recorder
 		h.db.Record(&r)
 		places := []store.Place{{RepositoryID: "a", Digest: "b"}, {RepositoryID: "c", Digest: "d"}}

@@ -56,16 +56,8 @@ func oweSBOM(tx *db.Tx, repositoryID, carrier string) error {
 }
 
 // SBOMsOwed takes up to n manifests that are due, as EvidenceOwed does.
-func (s *Store) SBOMsOwed(ctx context.Context, n int) (all []Owed, err error) {
-	const wait = time.Minute
-	err = s.write(ctx, func(tx *db.Tx) error {
-		all, err = rows(tx.Query, `UPDATE sbom_owed SET attempts = attempts + 1, due_at = $1 + $2 * (attempts + 1) * (attempts + 1)
-			WHERE (repository_id, carrier) IN (SELECT repository_id, carrier FROM sbom_owed WHERE due_at <= $1 ORDER BY due_at LIMIT $3)
-			RETURNING (SELECT name FROM repository WHERE id = repository_id), carrier`,
-			[]any{tx.Now(), wait.Microseconds(), n}, func(row func(...any) error) (o Owed, err error) { return o, row(&o.Repository, &o.Carrier) })
-		return err
-	})
-	return all, err
+func (s *Store) SBOMsOwed(ctx context.Context, n int) ([]Owed, error) {
+	return s.owed(ctx, "sbom_owed", time.Minute, n)
 }
 
 // CarriedEvidence is what was verified of one manifest of a repository, by item.

@@ -2,7 +2,6 @@ package work
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -18,11 +17,9 @@ const KindAttachVerdicts = "attach-verdicts"
 // AttachVerdicts runs attach, which takes what is due and tells how many manifests it looked at. What fails is due again
 // later, and so the job has no attempts of its own.
 func AttachVerdicts(attach func(ctx context.Context) (int, error)) jobservice.Spec {
-	return jobservice.Spec{MaxRunning: 1, MaxAttempts: 1, Run: func(ctx context.Context, t *jobservice.Task) error {
-		n, err := attach(ctx)
-		t.Progress(100, fmt.Sprintf("%d looked at", n))
-		return err
-	}}
+	spec := counted("%d looked at", attach)
+	spec.MaxAttempts = 1
+	return spec
 }
 
 const (

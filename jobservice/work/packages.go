@@ -2,7 +2,6 @@ package work
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/hallmarkhub/hallmark/jobservice"
 )
@@ -22,12 +21,4 @@ func IndexPackages(read func(ctx context.Context) (int, error)) jobservice.Spec 
 // SweepPackages runs sweep, which tells how many lists and documents it removed. What it removed is gone when it fails midway.
 func SweepPackages(sweep func(ctx context.Context) (int, error)) jobservice.Spec {
 	return counted("%d removed", sweep)
-}
-
-func counted(message string, do func(ctx context.Context) (int, error)) jobservice.Spec {
-	return jobservice.Spec{MaxRunning: 1, Run: func(ctx context.Context, t *jobservice.Task) error {
-		n, err := do(ctx)
-		t.Progress(100, fmt.Sprintf(message, n))
-		return err
-	}}
 }

@@ -2,7 +2,6 @@ package work
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/hallmarkhub/hallmark/jobservice"
 )
@@ -12,9 +11,5 @@ const KindReadEvidence = "read-evidence"
 
 // ReadEvidence runs read, which takes what is due and tells how many manifests it looked at. What fails is due again later.
 func ReadEvidence(read func(ctx context.Context) (int, error)) jobservice.Spec {
-	return jobservice.Spec{MaxRunning: 1, Run: func(ctx context.Context, t *jobservice.Task) error {
-		n, err := read(ctx)
-		t.Progress(100, fmt.Sprintf("%d read", n))
-		return err
-	}}
+	return counted("%d read", read)
 }

@@ -2,7 +2,6 @@ package work
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/hallmarkhub/hallmark/jobservice"
 )
@@ -13,9 +12,5 @@ const KindSweepUploads = "sweep-uploads"
 // SweepUploads runs sweep, which does the work in transactions of its own and tells how much it removed. What it removed
 // is gone when it fails midway, and the next try goes on there.
 func SweepUploads(sweep func(ctx context.Context) (int, error)) jobservice.Spec {
-	return jobservice.Spec{MaxRunning: 1, Run: func(ctx context.Context, t *jobservice.Task) error {
-		n, err := sweep(ctx)
-		t.Progress(100, fmt.Sprintf("%d removed", n))
-		return err
-	}}
+	return counted("%d removed", sweep)
 }

@@ -231,9 +231,3 @@ func (l *Registry) fallbackReferrers(ctx context.Context, repo string, d digest.
 	}
 	return out, nil
 }
-
-// Usage is what a project holds, in bytes, each digest counted once.
-func Usage(ctx context.Context, d *db.DB, projectID string) (bytes int64, err error) {
-	err = d.QueryRow(ctx, `SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM project_blob WHERE project_id = $1`, projectID).Scan(&bytes)
-	return bytes, err
-}

@@ -90,3 +90,19 @@ func opener(address string) Open {
 		return d
 	}
 }
+
+// Analyze tells Postgres what is in this test's tables, as it finds out by itself after a while. SQLite is never told.
+func Analyze(t testing.TB, d *db.DB) {
+	t.Helper()
+	if d.Engine() != db.Postgres {
+		return
+	}
+	var mine string // all there are would be those of other tests, too
+	err := d.QueryRow(t.Context(), `SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = current_schema()`).Scan(&mine)
+	if err == nil {
+		_, err = d.Pool().Exec(`ANALYZE ` + mine)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

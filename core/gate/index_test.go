@@ -21,24 +21,24 @@ func TestIndexesAndWhatTheyList(t *testing.T) {
 		codes      string
 	}{
 		{"covered: signed itself", rule("covered"), []core.Evidence{signature(keyA)}, nil, true, ""},
-		{"covered: by its index", rule("covered"), nil, []Related{{index, []core.Evidence{onIndex}}}, true, ""},
-		{"covered: by one of many", rule("covered"), nil, []Related{{other, nil}, {index, []core.Evidence{onIndex}}}, true, ""},
-		{"covered: by an unsigned index", rule("covered"), nil, []Related{{index, nil}}, false, "NO_SIGNATURE"},
-		{"covered: by an index that a stranger signed", rule("covered"), nil, []Related{{index, []core.Evidence{signature(keyC, of(index))}}}, false, "UNTRUSTED_IDENTITY"},
-		{"covered: evidence of another index", rule("covered"), nil, []Related{{other, []core.Evidence{onIndex}}}, false, "NO_VALID_SIGNATURE"},
-		{"covered: the child's signature under the index", rule("covered"), nil, []Related{{index, []core.Evidence{signature(keyA)}}}, false, "NO_VALID_SIGNATURE"},
-		{"self: by its index", rule("self"), nil, []Related{{index, []core.Evidence{onIndex}}}, false, "NO_SIGNATURE"},
+		{"covered: by its index", rule("covered"), nil, []Related{{Digest: index, Evidence: []core.Evidence{onIndex}}}, true, ""},
+		{"covered: by one of many", rule("covered"), nil, []Related{{Digest: other}, {Digest: index, Evidence: []core.Evidence{onIndex}}}, true, ""},
+		{"covered: by an unsigned index", rule("covered"), nil, []Related{{Digest: index}}, false, "NO_SIGNATURE"},
+		{"covered: by an index that a stranger signed", rule("covered"), nil, []Related{{Digest: index, Evidence: []core.Evidence{signature(keyC, of(index))}}}, false, "UNTRUSTED_IDENTITY"},
+		{"covered: evidence of another index", rule("covered"), nil, []Related{{Digest: other, Evidence: []core.Evidence{onIndex}}}, false, "NO_VALID_SIGNATURE"},
+		{"covered: the child's signature under the index", rule("covered"), nil, []Related{{Digest: index, Evidence: []core.Evidence{signature(keyA)}}}, false, "NO_VALID_SIGNATURE"},
+		{"self: by its index", rule("self"), nil, []Related{{Digest: index, Evidence: []core.Evidence{onIndex}}}, false, "NO_SIGNATURE"},
 		{"self: signed itself", rule("self"), []core.Evidence{signature(keyA)}, nil, true, ""},
-		{"each: by its index", rule("each"), nil, []Related{{index, []core.Evidence{onIndex}}}, false, "NO_SIGNATURE"},
-		{"index signs, child attests", sbomAndSig, []core.Evidence{attestation(keyA, spdx)}, []Related{{index, []core.Evidence{onIndex}}}, true, ""},
+		{"each: by its index", rule("each"), nil, []Related{{Digest: index, Evidence: []core.Evidence{onIndex}}}, false, "NO_SIGNATURE"},
+		{"index signs, child attests", sbomAndSig, []core.Evidence{attestation(keyA, spdx)}, []Related{{Digest: index, Evidence: []core.Evidence{onIndex}}}, true, ""},
 		{"child signs, index attests", sbomAndSig,
-			[]core.Evidence{signature(keyA)}, []Related{{index, []core.Evidence{attestation(keyA, spdx, of(index))}}}, true, ""},
+			[]core.Evidence{signature(keyA)}, []Related{{Digest: index, Evidence: []core.Evidence{attestation(keyA, spdx, of(index))}}}, true, ""},
 		{"one index signs, another attests", sbomAndSig,
-			nil, []Related{{index, []core.Evidence{onIndex}}, {other, []core.Evidence{attestation(keyA, spdx, of(other))}}}, false, "NO_SIGNATURE MISSING_ATTESTATION"},
+			nil, []Related{{Digest: index, Evidence: []core.Evidence{onIndex}}, {Digest: other, Evidence: []core.Evidence{attestation(keyA, spdx, of(other))}}}, false, "NO_SIGNATURE MISSING_ATTESTATION"},
 		{"one signs the child, another the index", "authorities: [{name: a, key: {ref: release}}, {name: b, key: {ref: build}}]\nsignature: {require: {allOf: [a, b]}}",
-			[]core.Evidence{signature(keyA)}, []Related{{index, []core.Evidence{signature(keyB, of(index))}}}, false, "NO_VALID_SIGNATURE"},
-		{"an exempt index", rule("covered") + "\nexempt: {digests: [{digest: \"" + index + "\", expires: 2026-12-01, reason: x}]}", nil, []Related{{index, nil}}, true, ""},
-		{"an exempt index covers nothing by self", rule("self") + "\nexempt: {digests: [{digest: \"" + index + "\", expires: 2026-12-01, reason: x}]}", nil, []Related{{index, nil}}, false, "NO_SIGNATURE"},
+			[]core.Evidence{signature(keyA)}, []Related{{Digest: index, Evidence: []core.Evidence{signature(keyB, of(index))}}}, false, "NO_VALID_SIGNATURE"},
+		{"an exempt index", rule("covered") + "\nexempt: {digests: [{digest: \"" + index + "\", expires: 2026-12-01, reason: x}]}", nil, []Related{{Digest: index}}, true, ""},
+		{"an exempt index covers nothing by self", rule("self") + "\nexempt: {digests: [{digest: \"" + index + "\", expires: 2026-12-01, reason: x}]}", nil, []Related{{Digest: index}}, false, "NO_SIGNATURE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in := input([]*Policy{policy(t, "p", tt.spec)}, tt.own...)
@@ -51,7 +51,7 @@ func TestIndexesAndWhatTheyList(t *testing.T) {
 func TestEachChildOfAnIndex(t *testing.T) {
 	p := policy(t, "p", anA+sig+"index: {rule: each}")
 	child1, child2 := digestOf("child 1"), digestOf("child 2")
-	signed := func(d string) Related { return Related{d, []core.Evidence{signature(keyA, of(d))}} }
+	signed := func(d string) Related { return Related{Digest: d, Evidence: []core.Evidence{signature(keyA, of(d))}} }
 	for _, tt := range []struct {
 		name, kind string
 		own        []core.Evidence

@@ -22,6 +22,7 @@ type Input struct {
 	Evidence []core.Evidence // of Digest
 	Indexes  []Related       // that list Digest in the same repository, nested ones too
 	Children []Related       // that Digest lists, nested ones too; nil: not known, which refuses where it matters
+	Scans    []core.Scan     // what scanners found last in Digest
 	Pending  bool            // more has arrived than has been verified
 
 	// Statement reads the signed statement of an attestation: the bytes whose digest is Payload. It is called only for
@@ -36,6 +37,7 @@ type Input struct {
 type Related struct {
 	Digest   string
 	Evidence []core.Evidence
+	Scans    []core.Scan
 }
 
 // Access is what a request would read. The zero value is none that anybody is exempt for.

@@ -80,8 +80,8 @@ func (w *world) input() Input {
 	in.Type = one(w, "image", "index", "")
 	for i := range w.IntN(3) {
 		d := digestOf("index" + strconv.Itoa(i))
-		in.Indexes = append(in.Indexes, Related{d, w.many(d, 4)})
-		in.Children = append(in.Children, Related{d, w.many(d, 4)})
+		in.Indexes = append(in.Indexes, Related{Digest: d, Evidence: w.many(d, 4)})
+		in.Children = append(in.Children, Related{Digest: d, Evidence: w.many(d, 4)})
 	}
 	revoked := time.Time{}
 	if w.IntN(5) == 0 {

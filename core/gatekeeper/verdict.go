@@ -168,9 +168,9 @@ func (k *Keeper) input(ctx context.Context, q question) (gate.Input, *registry.P
 	if err != nil {
 		return in, parsed, err
 	}
-	in.Evidence, in.Pending = plain(found.Own), found.Pending
+	in.Evidence, in.Scans, in.Pending = plain(found.Own), found.Scans[in.Digest], found.Pending
 	for index, list := range found.Covering {
-		in.Indexes = append(in.Indexes, gate.Related{Digest: index, Evidence: plain(list)})
+		in.Indexes = append(in.Indexes, gate.Related{Digest: index, Evidence: plain(list), Scans: found.Scans[index]})
 	}
 	needs := q.material.policies.Needs(q.repository)
 	if needs.Children {
@@ -205,7 +205,7 @@ func (k *Keeper) children(ctx context.Context, q question, parsed *registry.Pars
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, gate.Related{Digest: string(c.Digest), Evidence: plain(found.Own)})
+		all = append(all, gate.Related{Digest: string(c.Digest), Evidence: plain(found.Own), Scans: found.Scans[string(c.Digest)]})
 		if registry.ManifestKindOf(c.MediaType) != registry.KindIndex || depth == 1 {
 			continue
 		}

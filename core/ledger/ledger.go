@@ -8,6 +8,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/trust"
+	"github.com/hallmarkhub/hallmark/registry"
 	"github.com/hallmarkhub/hallmark/registry/local"
 )
 
@@ -38,8 +39,11 @@ func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
 	if err := store.References(tx, e.Repository, string(e.Digest)); err != nil {
 		return nil, err
 	}
-	if mayCarryEvidence(e) {
+	switch {
+	case mayCarryEvidence(e):
 		return nil, store.OweEvidence(tx, e.Repository, string(e.Digest))
+	case registry.ManifestKindOf(e.MediaType) == registry.KindImage: // what an index lists was pushed by itself
+		return nil, store.OweScan(tx, e.Repository, string(e.Digest))
 	}
 	return nil, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
@@ -14,6 +15,8 @@ type Found struct {
 	Own []StoredEvidence
 	// Covering is evidence about indexes of the same repository that list the digest, by the index's digest.
 	Covering map[string][]StoredEvidence
+	// Scans are what scanners found last, in the digest and in what Covering speaks of.
+	Scans map[string][]core.Scan
 	// Unverified are carriers of what nobody known has signed, those first that were tried the longest ago, with the
 	// TrustMaterial.Revision of that: however many there are, all of them are tried again sooner or later.
 	Unverified map[string]int64
@@ -68,6 +71,10 @@ const (
 	SELECT 'evidence' AS kind, FALSE AS hub, subject AS name, facts AS document, created_at, 0 AS updated_at, trust AS revision FROM said
 	UNION ALL SELECT 'evidence', FALSE, digest, '', 0, 0, 0 FROM near WHERE EXISTS (SELECT 1 FROM evidence_owed o
 		WHERE o.repository_id = (SELECT id FROM repo) AND o.subject = near.digest LIMIT 1)
+	UNION ALL SELECT 'scan', FALSE, n.digest, s.scanner || '
+' || s.problem || '
+' || COALESCE(p.facts, ''), s.scanned_at, s.database_at, 0
+		FROM near n CROSS JOIN scan s LEFT JOIN scan_report p ON p.id = s.report_id WHERE s.repository_id = (SELECT id FROM repo) AND s.digest = n.digest
 	UNION ALL SELECT * FROM (SELECT 'unverified', FALSE, e.carrier, '', 0, 0, e.trust FROM evidence e
 		WHERE e.repository_id = (SELECT id FROM repo) AND e.subject = $2 AND e.signer = '' ORDER BY e.trust LIMIT 50) AS oldest`
 )
@@ -83,6 +90,7 @@ func (s *Store) evidenceOf() string {
 const (
 	evidenceKind   TrustKind = "evidence"
 	unverifiedKind TrustKind = "unverified"
+	scanKind       TrustKind = "scan"
 )
 
 // Evidence returns what is known about a digest in a repository, in one statement.
@@ -101,16 +109,28 @@ func (s *Store) TrustMaterialAndEvidence(ctx context.Context, p *core.Project, r
 	if err != nil {
 		return nil, nil, err
 	}
-	is := func(d *TrustDocument) bool { return d.Kind == evidenceKind || d.Kind == unverifiedKind }
+	is := func(d *TrustDocument) bool {
+		return d.Kind == evidenceKind || d.Kind == unverifiedKind || d.Kind == scanKind
+	}
 	found, err := newFound(digest, slices.DeleteFunc(slices.Clone(all), func(d *TrustDocument) bool { return !is(d) }))
 	return newTrustMaterial(slices.DeleteFunc(all, is)), found, err
 }
 
 func newFound(digest string, rows []*TrustDocument) (*Found, error) {
-	f := &Found{Covering: map[string][]StoredEvidence{}, Unverified: map[string]int64{}}
+	f := &Found{Covering: map[string][]StoredEvidence{}, Scans: map[string][]core.Scan{}, Unverified: map[string]int64{}}
 	for _, r := range rows {
 		if r.Kind == unverifiedKind {
 			f.Unverified[r.Name] = r.Revision
+			continue
+		}
+		if r.Kind == scanKind {
+			scanner, rest, _ := strings.Cut(r.Document, "\n") // neither a name nor a sentence has a line break
+			problem, facts, _ := strings.Cut(rest, "\n")
+			scan, err := parseScan(scanner, r.CreatedAt.UnixMicro(), r.UpdatedAt.UnixMicro(), problem, facts)
+			if err != nil {
+				return nil, err
+			}
+			f.Scans[r.Name] = append(f.Scans[r.Name], scan)
 			continue
 		}
 		if r.Document == "" {

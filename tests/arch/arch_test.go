@@ -30,6 +30,8 @@ func rules() []rule {
 		{room: "core/store", may: []string{"core", "core/db", "core/seal"}},
 		{room: "core/auth", may: []string{"core", "core/db", "core/seal", "core/store", "core/access", "registry"}},
 		{room: "core/access", may: []string{"core", "core/store", "registry"}},
+		{room: "core/event", may: []string{"core", "core/db", "core/store"}},
+		{room: "core/scan", may: []string{"core", "core/db", "core/event", "core/seal", "core/store", "registry"}},
 		{room: "core/gate", may: []string{"core", "core/trust"}, third: []string{"cel.dev/cel-go", "go.yaml.in/yaml/v3", "github.com/go-json-experiment/json"}},
 		{room: "core/gatekeeper", may: []string{"core", "core/access", "core/db", "core/gate", "core/store", "core/trust", "registry"}},
 		{room: "core/inventory", may: []string{"core", "core/gatekeeper", "core/sbom", "core/store", "core/trust", "registry"}},

@@ -41,6 +41,11 @@ type Scan struct {
 	// Findings are in order of Finding.Less, each vulnerability once for a package in a version.
 	Findings []Finding `json:"findings,omitempty"`
 	Checks   []Check   `json:"checks,omitempty"`
+	// Looked are the kinds of checks that were made, whether they found something or not, in order. What was not looked for is
+	// not clean.
+	Looked []CheckKind `json:"looked,omitempty"`
+	// Matched says that vulnerabilities were looked for: a scanner of malware alone reports none of them either way.
+	Matched bool `json:"matched,omitempty"`
 	// Image is what the image says about itself; nil if that could not be read.
 	Image *ImageFacts `json:"image,omitempty"`
 	// Incomplete is why Findings cannot be all there are, such as a distribution that the scanner does not know. An image

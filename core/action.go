@@ -16,7 +16,7 @@ const (
 const (
 	ActionProjectRead   Action = "project.read"   // see that it exists, its settings and repositories
 	ActionProjectWrite  Action = "project.write"  // description and other harmless settings
-	ActionProjectPolicy Action = "project.policy" // visibility, baseline, sparse indexes, attached verdicts, who is trusted: what lowers a guard
+	ActionProjectPolicy Action = "project.policy" // visibility, baseline, sparse indexes, attached verdicts, who is trusted, exceptions: what lowers a guard
 	ActionProjectDelete Action = "project.delete"
 	ActionMemberRead    Action = "member.read"
 	ActionMemberWrite   Action = "member.write"
@@ -40,8 +40,11 @@ const (
 	ActionHubKeyRotate     Action = "hub.key.rotate"
 	ActionHubTrustWrite    Action = "hub.trust.write" // authorities, trust roots and policies of every project
 	ActionHubRegistryRead  Action = "hub.registry.read"
+	ActionHubAliasWrite    Action = "hub.alias.write"    // other names of vulnerabilities
 	ActionHubRegistryWrite Action = "hub.registry.write" // to which hosts the hub talks and as whom, and projects that do so
-	ActionHubInfoRead      Action = "hub.info.read"      // version, addresses and what every project is demanded: any signed-in principal
+	ActionHubScannerRead   Action = "hub.scanner.read"
+	ActionHubScannerWrite  Action = "hub.scanner.write" // which adapters images are shown to, and scans of the whole hub
+	ActionHubInfoRead      Action = "hub.info.read"     // version, addresses and what every project is demanded: any signed-in principal
 	ActionHubHealthRead    Action = "hub.health.read"
 )
 

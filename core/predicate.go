@@ -8,6 +8,12 @@ const PredicateSignature = "https://sigstore.dev/cosign/sign/v1"
 // PredicateVerdict is the predicate type of a verification summary (SLSA): somebody has verified something, by some policy.
 const PredicateVerdict = "https://slsa.dev/verification_summary/v1"
 
+// The predicate types of bills of materials. Tools append "/v" and a version of the format to either.
+const (
+	PredicateSPDX      = "https://spdx.dev/Document"
+	PredicateCycloneDX = "https://cyclonedx.org/bom"
+)
+
 // predicate is a kind of attestation that people know by a short name.
 type predicate struct {
 	uri string
@@ -21,9 +27,9 @@ type predicate struct {
 func predicateNamed(alias string) (predicate, bool) {
 	switch alias {
 	case "spdx", "spdxjson":
-		return predicate{uri: "https://spdx.dev/Document", versioned: true, cosign: "spdxjson"}, true
+		return predicate{uri: PredicateSPDX, versioned: true, cosign: "spdxjson"}, true
 	case "cyclonedx":
-		return predicate{uri: "https://cyclonedx.org/bom", versioned: true, cosign: "cyclonedx"}, true
+		return predicate{uri: PredicateCycloneDX, versioned: true, cosign: "cyclonedx"}, true
 	case "slsaprovenance", "slsaprovenance02":
 		return predicate{uri: "https://slsa.dev/provenance/v0.2", cosign: "slsaprovenance"}, true
 	case "slsaprovenance1":

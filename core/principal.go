@@ -14,13 +14,15 @@ const (
 	KindOperator PrincipalKind = "operator"
 	// KindSystem is the hub itself: jobs.
 	KindSystem PrincipalKind = "system"
+	// KindJob is a job that gave somebody else, such as a scanner, what one image can be read with. See OneImage.
+	KindJob PrincipalKind = "job"
 )
 
 // Principal is who asks. It is made by core/auth from a verified credential only, never from a header, a user agent or
 // a network position, and is not changed afterwards: it is shared between requests.
 type Principal struct {
 	Kind PrincipalKind
-	ID   string // of the user or robot row; "" for the others
+	ID   string // of the row of the user, robot or job; "" for the others
 	Name string // "alice", "robot$project+ci", "anonymous", "local operator"
 
 	Admin bool // a user with rights everywhere; operators and the system too
@@ -42,6 +44,17 @@ type Principal struct {
 	// Owner is, behind a registry token, the same party with the bounds of the credential that the token was got with.
 	// Clients ask for the scopes of one request: whether they may push at all does not show in them. Else nil.
 	Owner *Principal
+
+	// Image is all that a KindJob may read, and nil for others.
+	Image *OneImage
+}
+
+// OneImage is a manifest with the blobs that it names, for one try of one job.
+type OneImage struct {
+	Kind       string // of the job
+	Fence      int64  // of the try: those before and after it have others
+	Repository string
+	Digest     string
 }
 
 // Grant allows actions on repositories whose name matches a pattern: "**" is everything, "*" one path element or a part

@@ -43,11 +43,15 @@ type Project struct {
 	SparseIndexes  bool  // manifests may name layers and children that are not there
 	QuotaBytes     int64 // 0: the hub's default
 	AttachVerdicts bool  // the hub states what passes as an attestation of its own
+	SBOMOnPush     bool  // the hub's scanner says what is in images that nobody trusted has attested that of
 	// Registry names the existing registry that the project stands in front of; "": what is pushed lies in the hub.
-	Registry  string
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	Revision  int64 // grows with every change; the ETag
+	Registry     string
+	Scanner      string // that scans its images; "": the default one
+	ScanOnPush   bool
+	ScanSchedule string // cron line by which all its images are scanned again; "": never
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	Revision     int64 // grows with every change; the ETag
 }
 
 // Public reports whether everybody may pull.

@@ -78,6 +78,15 @@ func parseSpec(spec string) (cron.Schedule, error) {
 	return s, nil
 }
 
+// Next is when a schedule (see CheckSpec) is due after a time.
+func Next(spec string, after time.Time) (time.Time, error) {
+	s, err := parseSpec(spec)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return s.Next(after), nil
+}
+
 // next is when a schedule is due after a time.
 func next(s cron.Schedule, after int64) int64 { return s.Next(db.Time(after)).UnixMicro() }
 

@@ -57,6 +57,8 @@ type Spec struct {
 	MaxAttempts int
 	// MaxRunning is how many run at once in all processes; 0 is no limit but Options.Workers of each.
 	MaxRunning int
+	// Quiet: nobody is told when a job of this kind is dead, which is for the kinds that tell.
+	Quiet bool
 	// MaxPerTarget is how many with the same Job.Target run at once in all processes; 0 is no limit.
 	MaxPerTarget int
 }

@@ -2,6 +2,7 @@ package jobservice
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -168,7 +169,12 @@ func (r *Runner) settle(t *Task, spec Spec, result string, cause, err error) {
 	case resultFailed:
 		r.settleRow(t, func(tx *db.Tx, t *Task) error { return r.end(tx, t, Failed, err.Error()) })
 	case resultDead:
-		r.settleRow(t, func(tx *db.Tx, t *Task) error { return r.end(tx, t, Dead, err.Error()) })
+		r.settleRow(t, func(tx *db.Tx, t *Task) error {
+			if lost := r.end(tx, t, Dead, err.Error()); lost != nil || spec.Quiet {
+				return lost
+			}
+			return tellDead(tx, deadJob{t.id, t.kind, t.target, t.attempt, clip(err.Error())})
+		})
 	case resultRetry:
 		r.settleRow(t, func(tx *db.Tx, t *Task) error { return r.again(tx, t, err.Error()) })
 	}
@@ -226,4 +232,22 @@ func (r *Runner) release(tx *db.Tx, t *Task) error {
 		tx.OnCommit(func() { r.push(queue.Item{ID: t.id, Priority: t.priority}) })
 	}
 	return err
+}
+
+// deadJob is what is said of a job that is dead.
+type deadJob struct {
+	Job      string `json:"job"`
+	Kind     string `json:"kind"`
+	Target   string `json:"target,omitempty"`
+	Attempts int    `json:"attempts"`
+	Error    string `json:"error"`
+}
+
+// tellDead says that a job is dead: whoever runs the hub has to look.
+func tellDead(tx *db.Tx, j deadJob) error {
+	data, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
+	return store.SaveEvent(tx, store.Event{ID: store.NewID(), Type: store.EventJobDead, Subject: j.Job, Data: string(data)})
 }

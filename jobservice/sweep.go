@@ -97,18 +97,28 @@ func (r *Runner) expire(ctx context.Context) error {
 	err = r.db.Write(ctx, func(tx *db.Tx) error {
 		lost = nil
 		var held []string
+		var dead []deadJob
 		now := tx.Now()
 		err := tx.Query(`UPDATE job SET lease_until = NULL, worker = '', error = 'the worker stopped without a word', run_at = $3,
 				state = CASE WHEN cancel THEN 'cancelled' WHEN attempts >= max_attempts THEN 'dead' ELSE 'queued' END,
 				finished_at = CASE WHEN cancel OR attempts >= max_attempts THEN CAST($3 AS BIGINT) END
-			WHERE `+gone+` RETURNING id, slots`, []any{now, now + tooFar.Microseconds(), now}, func(scan func(...any) error) error {
-			var id, slots string
-			err := scan(&id, &slots)
+			WHERE `+gone+` RETURNING id, slots, state, kind, target, attempts`, []any{now, now + tooFar.Microseconds(), now}, func(scan func(...any) error) error {
+			var id, slots, state string
+			j := deadJob{Error: "the worker stopped without a word"}
+			err := scan(&id, &slots, &state, &j.Kind, &j.Target, &j.Attempts)
+			if j.Job = id; State(state) == Dead && !r.specs[j.Kind].Quiet {
+				dead = append(dead, j)
+			}
 			lost, held = append(lost, id), append(held, splitSlots(slots)...)
 			return err
 		})
 		if err != nil {
 			return err
+		}
+		for _, j := range dead {
+			if err := tellDead(tx, j); err != nil {
+				return err
+			}
 		}
 		return freeSlots(tx, held)
 	})

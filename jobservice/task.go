@@ -58,6 +58,9 @@ func (t *Task) ID() string { return t.id }
 // Attempt is the number of this try; the first is 1.
 func (t *Task) Attempt() int { return t.attempt }
 
+// Fence tells this try from all others of the job.
+func (t *Task) Fence() int64 { return t.fence }
+
 // Decode reads the payload into the struct that v points to. A field that v does not have is an error, which is
 // Permanent.
 func (t *Task) Decode(v any) error {

@@ -63,7 +63,7 @@ func open(c *config, log *slog.Logger) (*adapter, error) {
 	}
 	for kind, address := range map[database.Kind]string{database.Vulnerabilities(): c.values["database"], database.Java(): c.values["java_database"]} {
 		r := &database.Refresher{Store: a.store, Kind: kind, Interval: c.duration("database_interval"), Log: log,
-			Source: database.Source{Address: address, Authorization: c.values["database_basic"], Hosts: c.hosts()}}
+			Source: database.Source{Address: address, Authorization: c.values["database_basic"], Hosts: c.hosts(), Plain: c.plain()}}
 		if kind == database.Vulnerabilities() {
 			a.databases = append([]*database.Refresher{r}, a.databases...) // the first one is the one that scans need
 		} else {
@@ -87,6 +87,11 @@ func (c *config) imageLimits() image.Limits {
 	}
 }
 
+func (c *config) sbomLimits() service.SBOMLimits {
+	return service.SBOMLimits{Documents: c.count("limits.sboms"), Bytes: c.bytes("limits.sbom"), Components: c.count("limits.components"),
+		Time: c.duration("limits.sbom_time")}
+}
+
 func (c *config) credential() service.Credential {
 	user, password, _ := strings.Cut(c.values["basic"], ":")
 	return service.Credential{Token: c.values["token"], User: user, Password: password}
@@ -105,7 +110,7 @@ func serve(ctx context.Context, c *config, stderr io.Writer) error {
 	defer a.lock.Close()
 	s := service.New(service.Options{
 		Scanner:    spec.Scanner{Name: "Trivy", Vendor: "Aqua Security", Version: trivyVersion},
-		Registries: c.registries(), Hosts: c.hosts(), Credential: c.credential(), Limits: c.imageLimits(),
+		Registries: c.registries(), Hosts: c.hosts(), Credential: c.credential(), Limits: c.imageLimits(), SBOMs: c.sbomLimits(),
 		Scans: c.count("scans"), Queue: c.count("queue"), Keep: c.duration("keep"), KeepBytes: c.bytes("keep_bytes"),
 		Extras: c.values["extras"] == "true", Worker: a.worker, Store: a.store, Databases: a.databases, Log: log,
 	})

@@ -56,7 +56,11 @@ func settings() []setting {
 		{"limits.files", "500000", "Number of files of an image.", isCount},
 		{"limits.depth", "100", "Directories in a path of an image.", isCount},
 		{"limits.layers", "500", "Layers of an image.", isCount},
-		{"limits.report", "64MiB", "Everything that one scan reports.", isBytes},
+		{"limits.report", "64MiB", "Everything that one scan reports, or what is found in one SBOM.", isBytes},
+		{"limits.sboms", "10000", "SBOMs in one request that has them matched. The limits of one scan hold for all of them together.", isCount},
+		{"limits.sbom", "32MiB", "One SBOM.", isBytes},
+		{"limits.components", "100000", "Components of one SBOM.", isCount},
+		{"limits.sbom_time", "30s", "Time of one SBOM.", isDuration},
 	}
 }
 
@@ -162,6 +166,17 @@ func (c *config) hosts() []string {
 	all := c.list("hosts")
 	for _, u := range c.registries() {
 		all = append(all, u.Host)
+	}
+	return all
+}
+
+// plain are the hosts of registries that are named with http.
+func (c *config) plain() []string {
+	var all []string
+	for _, u := range c.registries() {
+		if u.Scheme == "http" {
+			all = append(all, u.Host)
+		}
 	}
 	return all
 }

@@ -65,6 +65,7 @@ unit() {
 	CGO_ENABLED=1 step "race: packages on both engines" go test -race -timeout 900s "${raced_sql[@]}"
 }
 e2e() { # e2e STACKS [CLIENTS]: without clients all of them
+	case ",${2:-scan}," in *,scan,*) step "scanner: build" make scanner ;; esac
 	E2E_STACKS=$1 E2E_CLIENTS=${2:-} step "clients ${2:-} on $1" go test -tags e2e -count=1 -timeout 1800s ./tests/e2e
 }
 crash() { # crash SEEDS
@@ -76,8 +77,8 @@ e2e) e2e "${E2E_STACKS:-sqlite,postgres}" "${E2E_CLIENTS:-}" ;;
 crash) crash "${CRASH_SEEDS:-5}" ;;
 test)
 	unit
-	e2e sqlite docker,crane,oras,helm,cosign,cosign2,gate,existing
-	e2e postgres docker,cosign,gate,existing
+	e2e sqlite docker,crane,oras,helm,cosign,cosign2,gate,existing,scan
+	e2e postgres docker,cosign,gate,existing,scan
 	crash 3
 	scanner
 	;;

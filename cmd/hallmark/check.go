@@ -32,7 +32,7 @@ func (c *Config) check() error {
 			return usagef("%s (from %s): %s %w", s.key, v.source, shown, err)
 		}
 	}
-	for _, check := range []func() error{c.checkAddresses, c.checkStores, c.checkRoles} {
+	for _, check := range []func() error{c.checkAddresses, c.checkStores, c.checkRoles, c.checkScanner} {
 		if err := check(); err != nil {
 			return usageError{err}
 		}

@@ -20,7 +20,7 @@ import (
 func clientCommands(getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) []*cobra.Command {
 	c := &cli{getenv: getenv, stdin: stdin, lines: bufio.NewReader(stdin), stdout: stdout, stderr: stderr}
 	commands := []*cobra.Command{c.loginCommand(), c.logoutCommand(), c.getCommand(), c.createCommand(), c.applyCommand(),
-		c.deleteCommand(), c.promoteCommand(), c.signCommand(), c.attestCommand(), c.verifyCommand(), c.diffCommand(),
+		c.deleteCommand(), c.promoteCommand(), c.signCommand(), c.attestCommand(), c.verifyCommand(), c.diffCommand(), c.scanCommand(), c.importCommand(),
 		c.keysCommand(), c.identityCommand(), c.trustRootCommand(), c.policyCommand(), c.projectCommand(), c.jobCommand(), c.passwdCommand()}
 	for _, command := range commands {
 		command.PersistentFlags().StringVar(&c.server, "server", "", "address of the hub; also HALLMARK_SERVER (default: where you logged in last)")
@@ -42,6 +42,9 @@ type cli struct {
 	filters []string
 
 	packages packageFlags
+
+	vulnerability string // --id
+	files         bool   // -o may be csv or sarif
 }
 
 // connect makes a client of the hub that is meant, with the credentials there are for it.

@@ -19,7 +19,8 @@ func (c *cli) createCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef("say what: see %s --help", cmd.CommandPath())
 		}}
-	cmd.AddCommand(c.createProject(), c.createRegistry(), c.createUser(), c.createMember(), c.createRobot(), c.createToken(), c.createLabel(), c.createTag())
+	cmd.AddCommand(c.createProject(), c.createRegistry(), c.createScanner(), c.createUser(), c.createMember(), c.createRobot(), c.createToken(), c.createLabel(), c.createTag(),
+		c.createException())
 	return cmd
 }
 

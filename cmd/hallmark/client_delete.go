@@ -26,6 +26,7 @@ func (c *cli) deleteCommand() *cobra.Command {
 			if k.readOnly {
 				return usagef("%s cannot be deleted", k.plural)
 			}
+			k.noItem = false
 			t, err := c.find(k, given[1])
 			if err != nil {
 				return err
@@ -72,7 +73,7 @@ func (c *cli) delete(ctx context.Context, cl *client.Client, t target, typed, in
 		return err
 	}
 	tag := ""
-	if t.in != inMe && t.in != inRepository {
+	if t.in != inMe && t.in != inRepository && !t.noRevision {
 		now, err := cl.Call(ctx, http.MethodGet, path, nil, "")
 		if err != nil {
 			return t.orList(err)

@@ -20,15 +20,21 @@ func (c *cli) getCommand() *cobra.Command {
 			"PROJECT/REPOSITORY, PROJECT/REPOSITORY:TAG or PROJECT/REPOSITORY@DIGEST.",
 		Example: "  hallmark get projects\n  hallmark get members --project team\n  hallmark get tags team/app\n" +
 			"  hallmark get artifact team/app:1.0 -o yaml\n  hallmark get packages --purl pkg:golang/golang.org/x/text\n" +
-			"  hallmark get packages team/app:1.0\n  hallmark get sbom team/app:1.0 --format spdx\n  hallmark get audit --filter 'action=project.*' --limit 20",
+			"  hallmark get packages team/app:1.0\n  hallmark get sbom team/app:1.0 --format spdx\n  hallmark get vulnerabilities team/app:1.0 --filter severity=High\n  hallmark get vulnerabilities --id CVE-2022-32149\n  hallmark get audit --filter 'action=project.*' --limit 20",
 		ValidArgsFunction: c.completeNames,
-		RunE: c.run(func(ctx context.Context, cl *client.Client, given []string) error {
-			return c.get(ctx, cl, given[0], strings.Join(given[1:], ""))
-		}),
+	}
+	get := c.run(func(ctx context.Context, cl *client.Client, given []string) error {
+		return c.get(ctx, cl, given[0], strings.Join(given[1:], ""))
+	})
+	cmd.RunE = func(cmd *cobra.Command, given []string) error {
+		k, err := findKind(given[0])
+		c.files = err == nil && k.name == "vulnerability"
+		return get(cmd, given)
 	}
 	c.addProject(cmd)
 	c.addOutput(cmd)
 	c.addPackageFlags(cmd)
+	cmd.Flags().StringVar(&c.vulnerability, "id", "", "vulnerabilities: show which images have this one, by its id or an alias")
 	cmd.Flags().IntVar(&c.limit, "limit", 0, "at most so many items (default: all)")
 	cmd.Flags().StringArrayVar(&c.filters, "filter", nil, "NAME=VALUE, a filter that the API has for this list; may be given several times")
 	return cmd
@@ -44,6 +50,8 @@ func (c *cli) get(ctx context.Context, cl *client.Client, kindName, name string)
 		return c.getPackages(ctx, cl, k, name)
 	case "sbom":
 		return c.getSBOMs(ctx, cl, k, name)
+	case "vulnerability":
+		return c.getVulnerabilities(ctx, cl, k, name)
 	}
 	t, err := c.find(k, name)
 	if err != nil {

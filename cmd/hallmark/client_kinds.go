@@ -21,6 +21,7 @@ type kind struct {
 	columns      []string // of the table
 	readOnly     bool     // cannot be deleted
 	noItem       bool     // there are only lists
+	noRevision   bool     // an item cannot be read by itself, and is deleted whatever it is now
 }
 
 // container is what items of a kind belong to.
@@ -39,6 +40,7 @@ func kinds() []kind {
 		{name: "user", plural: "users", collection: "users", key: "username", columns: []string{"username", "admin", "disabled", "email", "display_name"}},
 		{name: "token", plural: "tokens", in: inMe, collection: "tokens", key: "name", byID: true, columns: []string{"name", "created_at", "expires_at", "last_used_at"}},
 		{name: "registry", plural: "registries", collection: "registries", key: "name", columns: []string{"name", "url", "username", "updated_at"}},
+		{name: "scanner", plural: "scanners", collection: "scanners", key: "name", columns: []string{"name", "url", "default", "paused", "ready", "software", "database_at", "problem"}},
 		{name: "project", plural: "projects", collection: "projects", key: "name", columns: []string{"name", "visibility", "role", "description"}},
 		{name: "member", plural: "members", in: inProject, collection: "members", key: "username", columns: []string{"username", "role", "created_at"}},
 		{name: "robot", plural: "robots", in: inProject, collection: "robots", key: "name", byID: true, columns: []string{"name", "username", "disabled", "expires_at", "last_used_at"}},
@@ -48,9 +50,12 @@ func kinds() []kind {
 		{name: "tag", plural: "tags", in: inRepository, collection: "tags", key: "name", columns: []string{"name", "digest", "size", "updated_at"}},
 		{name: "package", plural: "packages", in: inRepository, readOnly: true, columns: []string{"purl", "licences", "platforms", "source", "trusted"}},
 		{name: "sbom", plural: "sboms", in: inRepository, readOnly: true, columns: []string{"format", "version", "packages", "platform", "source", "trusted", "signer", "problem", "document"}},
+		{name: "vulnerability", plural: "vulnerabilities", in: inRepository, readOnly: true, columns: []string{"id", "severity", "package", "version", "fixed", "title", "platforms", "exception.expires_at"}},
+		{name: "alias", plural: "aliases", collection: "vulnerability-aliases", key: "name", noItem: true, noRevision: true, columns: []string{"name", "aliases", "imported_at"}},
 		{name: "authority", plural: "authorities", in: inEither, collection: "authorities", key: "name", columns: []string{"name", "fingerprint", "identity.subject", "identity.subject_regex", "revoked_at", "description"}},
 		{name: "trust-root", plural: "trust-roots", in: inEither, collection: "trust-roots", key: "name", columns: []string{"name", "built_in", "updated_at"}},
 		{name: "policy", plural: "policies", in: inEither, collection: "policies", key: "name", columns: []string{"name", "summary.mode", "summary.scope", "summary.wants"}},
+		{name: "exception", plural: "exceptions", in: inProject, collection: "exceptions", key: "id", columns: []string{"id", "vulnerability", "purl", "repository", "expires_at", "created_by", "reason"}},
 		{name: "job", plural: "jobs", collection: "jobs", key: "id", readOnly: true, columns: []string{"id", "kind", "state", "progress", "attempts", "created_at", "message"}},
 		{name: "schedule", plural: "schedules", collection: "schedules", key: "name", readOnly: true, columns: []string{"name", "kind", "spec", "paused", "next_at", "last_at"}},
 		{name: "audit", plural: "audit", collection: "audit", key: "id", readOnly: true, noItem: true, columns: []string{"at", "actor_name", "action", "object", "ip"}},
@@ -125,7 +130,7 @@ func (c *cli) find(k kind, typed string) (target, error) {
 		t.list = client.Path("projects", project, "repositories", path, k.collection)
 	}
 	if t.item != "" && k.noItem {
-		return t, usagef("%s is a list: filter it with --filter, such as --filter action=project.*", k.name)
+		return t, usagef("%s is a list: filter it with --filter NAME=VALUE", k.plural)
 	}
 	return t, nil
 }

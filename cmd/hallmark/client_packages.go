@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,11 +21,13 @@ type packageFlags struct {
 	platform string
 	unsigned bool
 	pulls    bool
+	fixed    bool
 }
 
 func (c *cli) addPackageFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.packages.purl, "purl", "", "packages: show which images have this one, a package URL with or without @VERSION")
 	cmd.Flags().BoolVar(&c.packages.unsigned, "include-unsigned", false, "packages: look into documents too that nobody who is registered has signed")
+	cmd.Flags().BoolVar(&c.packages.fixed, "fixed", false, "packages: also on which newer tags of its repository each is fixed")
 	cmd.Flags().BoolVar(&c.packages.pulls, "pulls", false, "packages: also who pulled the images of your projects (with -o json or yaml)")
 	cmd.Flags().StringVar(&c.packages.format, "format", "", "sbom: print the document as it was signed: spdx or cyclonedx")
 	c.addPlatform(cmd)
@@ -53,6 +56,10 @@ func (c *cli) getPackages(ctx context.Context, cl *client.Client, k kind, name s
 		if c.packages.pulls {
 			v.Set("pulls", "true")
 		}
+		if c.packages.fixed {
+			v.Set("fixed", "true")
+			columns = slices.Insert(columns, 3, "fixed_by")
+		}
 	case name == "":
 		return usagef("name an image, as PROJECT/REPOSITORY:TAG, or the package that you look for with --purl")
 	default:
@@ -67,14 +74,44 @@ func (c *cli) getPackages(ctx context.Context, cl *client.Client, k kind, name s
 		return usagef("packages have no filters: see hallmark get --help")
 	}
 	items := []json.RawMessage{}
-	err := cl.List(ctx, path+"?"+v.Encode(), c.limit, func(item json.RawMessage) error {
+	err := cl.List(ctx, path+"?"+v.Encode(), c.limit, func(item json.RawMessage) (err error) {
+		if c.packages.fixed && (c.output == "" || c.output == "table") {
+			item, err = fixesAsText(item)
+		}
 		items = append(items, item)
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	return c.print(items, columns, false)
+}
+
+// fixesAsText makes one text of each tag on which a package is fixed.
+func fixesAsText(item json.RawMessage) (json.RawMessage, error) {
+	var hit map[string]any
+	if err := json.Unmarshal(item, &hit); err != nil {
+		return nil, err
+	}
+	var fixes struct {
+		By []struct {
+			Tag, Change string
+			Versions    []string
+		} `json:"fixed_by"`
+	}
+	if err := json.Unmarshal(item, &fixes); err != nil {
+		return nil, err
+	}
+	texts := []string{}
+	for _, f := range fixes.By {
+		now := strings.Join(f.Versions, " ")
+		if len(f.Versions) == 0 {
+			now = f.Change
+		}
+		texts = append(texts, f.Tag+" ("+now+")")
+	}
+	hit["fixed_by"] = texts
+	return json.Marshal(hit)
 }
 
 // getSBOMs lists the bills of materials of an image, or prints one.
@@ -96,8 +133,11 @@ func (c *cli) getSBOMs(ctx context.Context, cl *client.Client, k kind, name stri
 		return err
 	}
 	if c.packages.format != "" {
-		if a.Header.Get("Hallmark-Trusted") != "true" {
+		switch {
+		case a.Header.Get("Hallmark-Trusted") != "true":
 			fmt.Fprintln(c.stderr, "Nobody who is registered has signed this document.")
+		case a.Header.Get("Hallmark-Source") == "scanner":
+			fmt.Fprintln(c.stderr, "The hub's scanner has made this document.")
 		}
 		_, err := c.stdout.Write(a.Body)
 		return err

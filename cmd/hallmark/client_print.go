@@ -22,6 +22,10 @@ func (c *cli) checkOutput() error {
 	switch c.output {
 	case "", "table", "json", "yaml":
 		return nil
+	case "csv", "sarif":
+		if c.files {
+			return nil
+		}
 	}
 	return usagef("-o is table, json or yaml, not %q", c.output)
 }

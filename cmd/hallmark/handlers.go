@@ -86,10 +86,10 @@ func (h *hub) outside(next http.Handler) http.Handler {
 	return web.WriteWithin(answerTime, web.Origin(h.proxies, next))
 }
 
-// authenticateV2 finds out who asks under /v2. The local socket has said so already.
+// authenticateV2 finds out who asks under /v2. The local socket and the door of our own scanner have said so already.
 func (h *hub) authenticateV2(_ http.ResponseWriter, r *http.Request) (context.Context, error) {
 	ctx := r.Context()
-	if p := core.PrincipalFrom(ctx); p.Kind == core.KindOperator {
+	if p := core.PrincipalFrom(ctx); p.Kind == core.KindOperator || p.Kind == core.KindSystem {
 		return ctx, nil
 	}
 	p, err := h.auth.Registry(r)
@@ -139,7 +139,8 @@ func (h *hub) internalHandler() http.Handler {
 // metrics serves what is measured: each room that measures something has a collector, which is named here.
 func (h *hub) metrics() http.Handler {
 	all := prometheus.NewRegistry()
-	all.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), h.jobs.Collector())
+	all.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), h.jobs.Collector(),
+		h.scans.Collector(), h.newerData)
 	return promhttp.HandlerFor(all, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4})
 }
 
@@ -154,6 +155,8 @@ func (h *hub) readyz(w http.ResponseWriter, r *http.Request) {
 	for _, p := range h.parts(ctx) {
 		said := "ok"
 		switch {
+		case p.note != "":
+			said = p.note
 		case p.err == nil:
 		case p.spare:
 			said = "not ok, and the hub serves without it"
@@ -177,7 +180,8 @@ func (h *hub) readyz(w http.ResponseWriter, r *http.Request) {
 type part struct {
 	name  string
 	err   error
-	spare bool // pulls and pushes go on without it
+	spare bool   // pulls and pushes go on without it
+	note  string // instead of ok and not ok, for everybody
 }
 
 func (h *hub) parts(ctx context.Context) []part {
@@ -185,7 +189,7 @@ func (h *hub) parts(ctx context.Context) []part {
 	if h.redis != nil {
 		list = append(list, part{name: "job queue", err: h.redis.Check(ctx), spare: true})
 	}
-	return list
+	return append(list, h.scanner.part(ctx))
 }
 
 func (h *hub) accepting() error {
@@ -221,6 +225,7 @@ func (h *hub) blobsHealthy(ctx context.Context) error {
 func (h *hub) rest(loc *local.Registry, cursorKey []byte) (http.Handler, error) {
 	a, err := api.New(api.Options{
 		Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Gate: h.keeper, Upstream: h.endpoints, Inventory: h.packages, Unlink: loc.DeleteRepository,
+		Scans: h.scans, ScanJobs: api.ScanJobs{Image: h.scanImage, Images: h.scanImages},
 		Health: h.health, Baseline: core.Baseline(h.cfg.String("baseline")), CursorKey: cursorKey, PublicURL: h.cfg.String("public_url"), Version: version(), Log: h.log,
 	})
 	if err != nil {
@@ -243,9 +248,11 @@ func (h *hub) rest(loc *local.Registry, cursorKey []byte) (http.Handler, error) 
 func (h *hub) health(ctx context.Context) []api.Part {
 	var out []api.Part
 	for _, p := range h.parts(ctx) {
-		part := api.Part{Name: p.name, Status: "ok"}
+		part := api.Part{Name: p.name, Status: "ok", Message: p.note}
 		if p.err != nil {
-			part.Status, part.Message = "down", "see the log"
+			if part.Status = "down"; part.Message == "" {
+				part.Message = "see the log"
+			}
 			if p.spare {
 				part.Status = "degraded"
 			}
@@ -264,12 +271,14 @@ func (h *hub) accessLogV2() func(server.Response) {
 	}
 	return func(r server.Response) {
 		read := r.Request.Method == http.MethodGet || r.Request.Method == http.MethodHead
-		if mode == "writes" && read && r.Status < 400 {
+		who := core.PrincipalFrom(r.Context)
+		// Our own scanner asks for its databases again and again, also while there are none.
+		if mode == "writes" && read && (r.Status < 400 || who.Kind == core.KindSystem) {
 			return
 		}
 		h.access.LogAttrs(r.Context, slog.LevelInfo, "request", slog.String("method", r.Request.Method),
 			slog.String("path", r.Request.URL.EscapedPath()), slog.Int("status", r.Status), slog.Int64("bytes", r.Bytes),
 			slog.Int64("micros", r.Duration.Microseconds()), slog.String("ip", core.OriginFrom(r.Context).IP),
-			slog.String("request_id", requestID(r.Context)), slog.String("who", core.PrincipalFrom(r.Context).Name))
+			slog.String("request_id", requestID(r.Context)), slog.String("who", who.Name))
 	}
 }

@@ -37,6 +37,8 @@ type opened struct {
 	reserve *reserve
 	// address is where clients are listened to; "" where nobody listens.
 	address string
+	// scanner is where the scanner that the hub runs reaches it; "" without one.
+	scanner string
 	closes  []func() error
 }
 

@@ -49,6 +49,9 @@ func (p *program) serve(ctx context.Context, cfg *Config) error {
 	if ports.public != nil {
 		o.address = ports.public.Addr().String()
 	}
+	if ports.scanner != nil {
+		o.scanner = "http://" + ports.scanner.Addr().String()
+	}
 	if err := o.openStores(ctx); err != nil {
 		return err
 	}
@@ -56,7 +59,7 @@ func (p *program) serve(ctx context.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	s := &servers{log: log, failed: make(chan error, 3)}
+	s := &servers{log: log, failed: make(chan error, 4)}
 	s.start(cfg, h, ports, cert)
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	jobs, stopJobs := context.WithCancel(background)
@@ -83,7 +86,8 @@ func (p *program) serve(ctx context.Context, cfg *Config) error {
 }
 
 // listeners are where a hub can be reached. public is nil where clients are not served.
-type listeners struct{ public, internal, socket net.Listener }
+// scanner is nil where the hub runs none.
+type listeners struct{ public, internal, socket, scanner net.Listener }
 
 // listen opens all listeners. That comes before the database, so that a port in use leaves that as it was; who connects
 // meanwhile is served when the hub is ready. Clients reach only processes with the role core.
@@ -100,6 +104,11 @@ func (o *opened) listen() (*listeners, error) {
 	}
 	if l.socket, err = o.keep(listenSocket(filepath.Join(o.cfg.dataDir(), "hallmark.sock"))); err != nil {
 		return nil, err
+	}
+	if o.cfg.runsScanner() {
+		if l.scanner, err = o.keep(listenOn("listen", "127.0.0.1:0")); err != nil {
+			return nil, err
+		}
 	}
 	return &l, nil
 }
@@ -139,6 +148,10 @@ func (s *servers) start(cfg *Config, h *hub, l *listeners, cert *certificate) {
 	}
 	internal := s.server(h.internal, 0)
 	s.serve(func() error { return internal.Serve(l.internal) })
+	if l.scanner != nil {
+		scanner := s.server(h.scanner.door(h.public), int(cfg.Bytes("limits.header_bytes")))
+		s.serve(func() error { return scanner.Serve(l.scanner) })
+	}
 	local := s.server(h.public, 0)
 	// Whoever can open the socket can read the database: there is no password to ask for.
 	local.BaseContext = func(net.Listener) context.Context {
@@ -209,6 +222,10 @@ func (p *program) welcome(cfg *Config, h *hub, address string) {
 		fmt.Fprintln(p.stdout, "The user is admin, with the password of HALLMARK_ADMIN_PASSWORD.")
 	}
 	// Who pushes may see what is not signed, so that the pull which is refused is somebody else's.
+	scan := "# Nothing is scanned: HALLMARK_SCANNER is off."
+	if cfg.scanner() != "off" {
+		scan = hallmark + " get vulnerabilities " + address + "/library/debian   # docs/scanner.md: where their database comes from"
+	}
 	fmt.Fprintf(p.stdout, `Push an image; nobody else can pull it until it is signed:
   %[1]s
   docker tag debian %[3]s/library/debian && docker push %[3]s/library/debian
@@ -217,8 +234,9 @@ func (p *program) welcome(cfg *Config, h *hub, address string) {
   %[5]s keys generate --register me --project library
   %[5]s sign --key cosign.key %[3]s/library/debian
   docker pull %[3]s/library/debian
+  %[6]s
 The API is described at %[4]s://%[3]s/api/docs. Ctrl-C ends the hub.
-`, docker, login, address, scheme, hallmark)
+`, docker, login, address, scheme, hallmark, scan)
 }
 
 // calledAs is what to type for this program, whether or not it lies in the path.

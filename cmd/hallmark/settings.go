@@ -25,6 +25,11 @@ func settings() []setting {
 		{key: "baseline", value: "enforce", help: "Baseline of new projects that name none: enforce, warn or off.", check: oneOf("enforce", "warn", "off")},
 		{key: "gc_grace", value: "24h", help: "How long what was pushed stays without being referred to.", check: isDuration},
 		{key: "roles", value: "core,jobservice", help: "What this process does: core, jobservice or both; with SQLite or queue memory: it has to be both.", check: areRoles},
+		{key: "scanner", value: "", help: "The scanner: exec: (bin/scanner-adapter beside this program, which the hub runs itself), exec:/path, http(s)://host (runs elsewhere) or off; empty: exec: with SQLite, else off.", check: isScanner},
+		{key: "scanner_token", value: "", help: "What a scanner elsewhere is presented as bearer token.", secret: true},
+		{key: "scanner_registry", value: "", help: "Address at which a scanner elsewhere fetches images of this hub; empty: public_url.", check: hasScheme("http", "https")},
+		{key: "scanner_database", value: "", help: "Where the scanner that the hub runs has its vulnerability database from: oci://host/trivy-db:2, dir:///path, file:///path/db.tar.gz; empty: system/trivy-db:2 and system/trivy-java-db:1 of the hub itself.", check: hasScheme("oci", "dir", "file")},
+		{key: "scanner_java_database", value: "", help: "Where it has the index of Java archives from, with scanner_database.", check: hasScheme("oci", "dir", "file")},
 		{key: "log_level", value: "info", help: "debug, info, warn or error.", check: oneOf("debug", "info", "warn", "error")},
 		{key: "log_format", value: "text", help: "text or json.", check: oneOf("text", "json")},
 		{key: "access_log", value: "writes", help: "Requests that are logged: all, writes (everything but successful reads of /v2) or none.", check: oneOf("all", "writes", "none")},
@@ -44,6 +49,11 @@ func settings() []setting {
 		{key: "limits.token_life", value: "5m", help: "Life of a registry token, 1m to 1h. The same for every process.", check: isTokenLife},
 		{key: "limits.manifest_cache", value: "32MiB", help: "Memory for manifests.", check: isBytes},
 		{key: "limits.blob_cache", value: "16MiB", help: "Memory for blobs of up to 64 KiB.", check: isBytes},
+		{key: "limits.scans_per_scanner", value: "4", help: "Scans that one scanner is asked for at once.", check: isCount},
+		{key: "limits.scan_time", value: "30m", help: "A scan that takes longer has failed.", check: isDuration},
+		{key: "limits.scan_report_bytes", value: "64MiB", help: "Largest answer of a scanner.", check: isBytes},
+		{key: "limits.scan_findings", value: "100000", help: "Most findings of one report.", check: isCount},
+		{key: "limits.rescans_per_hour", value: "600", help: "Images an hour that are scanned again because new vulnerability data cannot be matched with their bill of materials.", check: isCount},
 		{key: "limits.audit_retention", value: "8760h", help: "Audit rows older than this are removed.", check: isDuration},
 	}
 }

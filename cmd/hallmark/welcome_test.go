@@ -18,7 +18,7 @@ func TestWelcome(t *testing.T) {
 	at := 0
 	for _, want := range []string{"Hallmark is ready at http://127.0.0.1:41234\n", "HALLMARK_ADMIN_PASSWORD", "docker login 127.0.0.1:41234 -u admin\n",
 		"docker push 127.0.0.1:41234/library/debian\n", "docker logout 127.0.0.1:41234 && docker pull", " login http://127.0.0.1:41234 -u admin\n",
-		" keys generate --register me --project library\n", " sign --key cosign.key 127.0.0.1:41234/library/debian\n", "docker pull 127.0.0.1:41234/library/debian\n", "/api/docs"} {
+		" keys generate --register me --project library\n", " sign --key cosign.key 127.0.0.1:41234/library/debian\n", "docker pull 127.0.0.1:41234/library/debian\n", " get vulnerabilities 127.0.0.1:41234/library/debian", "/api/docs"} {
 		i := strings.Index(text[at:], want)
 		if i < 0 {
 			t.Fatalf("%q is not there, or not in its place:\n%s", want, text)

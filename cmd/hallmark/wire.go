@@ -17,6 +17,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/inventory"
 	"github.com/hallmarkhub/hallmark/core/ledger"
+	"github.com/hallmarkhub/hallmark/core/scan"
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/trust"
@@ -48,11 +49,14 @@ type hub struct {
 	keyring   *seal.Keyring
 	keeper    *gatekeeper.Keeper
 	packages  *inventory.Inventory
+	scans     *scan.Service
 	registry  registry.Registry // with rights, and with the gate below them
 	endpoints *upstream.Endpoints
 	jobs      *jobservice.Runner
+	newerData *scan.Reevaluator
 	pulls     *ledger.Pulls
 	reads     *ledger.GateReads
+	scanner   *scanner
 
 	public, internal http.Handler
 	first            bool // the administrator was made by this start
@@ -94,6 +98,7 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 		Floor: core.Baseline(o.cfg.String("baseline_floor")), Host: o.host(), Link: o.verdictLink(), Note: h.reads.Note, Owed: h.packagesOwed})
 	h.packages = inventory.New(h.store, h.dir, h.keeper, o.log, inventory.Limits{})
 	h.registry = access.Wrap(h.keeper.Wrap(), h.dir)
+	h.scans = h.scanning(o, all)
 	if err := h.keeper.NoteTerms(ctx); err != nil {
 		return nil, err
 	}
@@ -108,6 +113,12 @@ func wire(ctx context.Context, o *opened) (*hub, error) {
 		if err := h.firstStart(ctx); err != nil {
 			return nil, err
 		}
+		if err := h.makeSystemProject(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := h.wireScanner(o); err != nil {
+		return nil, err
 	}
 	if err := h.wireHandlers(ctx, o, loc); err != nil {
 		return nil, err
@@ -194,8 +205,12 @@ func (h *hub) wireJobs(ctx context.Context, o *opened, loc *local.Registry) erro
 	h.jobs.Register(work.KindReadEvidence, work.ReadEvidence(h.keeper.Owed))
 	h.jobs.Register(work.KindAttachVerdicts, work.AttachVerdicts(h.keeper.AttachVerdicts))
 	waker := work.NewVerdictWaker(h.store, h.jobs, o.log)
+	newer := h.wireReevaluation(o, h.scans)
 	h.jobs.Register(work.KindIndexPackages, work.IndexPackages(h.packages.Owed))
 	h.jobs.Register(work.KindSweepPackages, work.SweepPackages(h.store.SweepPackages))
+	scanner := h.wireScans(o)
+	h.jobs.Register(work.KindSweepReports, work.SweepReports(h.store.SweepReports))
+	h.jobs.Every(work.KindSweepReports, 24*time.Hour)
 	h.jobs.Every(work.KindIndexPackages, time.Minute)
 	h.jobs.Every(work.KindSweepPackages, 24*time.Hour)
 	h.jobs.Every(work.KindSweepUploads, 10*time.Minute)
@@ -210,10 +225,13 @@ func (h *hub) wireJobs(ctx context.Context, o *opened, loc *local.Registry) erro
 		var all sync.WaitGroup
 		if o.cfg.hasRole("jobservice") {
 			all.Go(func() { waker.Run(ctx) })
+			all.Go(func() { scanner.Run(ctx) })
+			all.Go(func() { newer.Run(ctx) })
 		}
 		all.Go(func() { h.auth.Run(ctx) })
 		all.Go(func() { h.pulls.Run(ctx) })
 		all.Go(func() { h.reads.Run(ctx) })
+		all.Go(func() { h.scanner.run(ctx) })
 		all.Wait()
 	}
 	return nil

@@ -52,6 +52,9 @@ func (w *wrapper) mayRead(ctx context.Context, repo string, keep bool) (keeps bo
 }
 
 func (w *wrapper) Manifest(ctx context.Context, repo string, ref registry.Reference, keep bool) (*registry.Manifest, error) {
+	if image := core.PrincipalFrom(ctx).Image; image != nil {
+		return w.oneManifest(ctx, image, repo, ref)
+	}
 	keep, err := w.mayRead(ctx, repo, keep)
 	if err != nil {
 		return nil, err
@@ -60,6 +63,12 @@ func (w *wrapper) Manifest(ctx context.Context, repo string, ref registry.Refere
 }
 
 func (w *wrapper) Blob(ctx context.Context, repo string, d digest.Digest) (*registry.Blob, error) {
+	if image := core.PrincipalFrom(ctx).Image; image != nil {
+		if err := w.oneBlob(ctx, image, repo, d); err != nil {
+			return nil, err
+		}
+		return w.next.Blob(ctx, repo, d)
+	}
 	if err := w.may(ctx, core.ActionPull, repo); err != nil {
 		return nil, err
 	}
@@ -67,6 +76,12 @@ func (w *wrapper) Blob(ctx context.Context, repo string, d digest.Digest) (*regi
 }
 
 func (w *wrapper) StatBlob(ctx context.Context, repo string, d digest.Digest, keep bool) (int64, error) {
+	if image := core.PrincipalFrom(ctx).Image; image != nil {
+		if err := w.oneBlob(ctx, image, repo, d); err != nil {
+			return 0, err
+		}
+		return w.next.StatBlob(ctx, repo, d, false)
+	}
 	keep, err := w.mayRead(ctx, repo, keep)
 	if err != nil {
 		return 0, err

@@ -70,7 +70,7 @@ func known(a core.Action) bool {
 	switch a {
 	case core.ActionHubQuotaWrite, core.ActionHubUserRead, core.ActionHubUserWrite, core.ActionHubAuditRead,
 		core.ActionHubJobRead, core.ActionHubJobWrite, core.ActionHubKeyRotate, core.ActionHubTrustWrite, core.ActionHubHealthRead,
-		core.ActionHubRegistryRead, core.ActionHubRegistryWrite:
+		core.ActionHubRegistryRead, core.ActionHubRegistryWrite, core.ActionHubScannerRead, core.ActionHubScannerWrite, core.ActionHubAliasWrite:
 		return true
 	}
 	return anySignedIn(a) || needs(a) != core.RoleNone

@@ -129,7 +129,8 @@ func allActions() []core.Action {
 		core.ActionRobotRead, core.ActionRobotWrite, core.ActionLabelWrite, core.ActionArtifactLabel, core.ActionRepoWrite,
 		core.ActionAuditRead, core.ActionHubProjectCreate, core.ActionHubQuotaWrite, core.ActionHubUserRead, core.ActionHubUserWrite,
 		core.ActionHubAuditRead, core.ActionHubJobRead, core.ActionHubJobWrite, core.ActionHubKeyRotate, core.ActionHubInfoRead,
-		core.ActionHubHealthRead, core.ActionHubTrustWrite, core.ActionHubRegistryRead, core.ActionHubRegistryWrite, core.ActionSelf}
+		core.ActionHubHealthRead, core.ActionHubTrustWrite, core.ActionHubRegistryRead, core.ActionHubRegistryWrite,
+		core.ActionHubScannerRead, core.ActionHubScannerWrite, core.ActionHubAliasWrite, core.ActionSelf}
 }
 
 // The lists of this test are complete: an action that core gains has to be thought about here.

@@ -63,6 +63,13 @@ const (
 	PackageChangeChangeRemoved PackageChangeChange = "removed"
 )
 
+// Defines values for PackageFixChange.
+const (
+	PackageFixChangeNewer   PackageFixChange = "newer"
+	PackageFixChangeOther   PackageFixChange = "other"
+	PackageFixChangeRemoved PackageFixChange = "removed"
+)
+
 // Defines values for ProblemCode.
 const (
 	ProblemCodeConflict        ProblemCode = "conflict"
@@ -106,6 +113,24 @@ const (
 	SBOMSourceUnsigned    SBOMSource = "unsigned"
 )
 
+// Defines values for ScanSummaryState.
+const (
+	ScanSummaryStateDone   ScanSummaryState = "done"
+	ScanSummaryStateFailed ScanSummaryState = "failed"
+	ScanSummaryStateNone   ScanSummaryState = "none"
+	ScanSummaryStateOwed   ScanSummaryState = "owed"
+)
+
+// Defines values for Severity.
+const (
+	SeverityCritical   Severity = "Critical"
+	SeverityHigh       Severity = "High"
+	SeverityLow        Severity = "Low"
+	SeverityMedium     Severity = "Medium"
+	SeverityNegligible Severity = "Negligible"
+	SeverityUnknown    Severity = "Unknown"
+)
+
 // Defines values for SystemHealthStatus.
 const (
 	SystemHealthStatusDegraded SystemHealthStatus = "degraded"
@@ -117,6 +142,19 @@ const (
 const (
 	VisibilityPrivate Visibility = "private"
 	VisibilityPublic  Visibility = "public"
+)
+
+// Defines values for VulnerabilityChangeChange.
+const (
+	VulnerabilityChangeChangeAdded   VulnerabilityChangeChange = "added"
+	VulnerabilityChangeChangeRemoved VulnerabilityChangeChange = "removed"
+)
+
+// Defines values for LangParam.
+const (
+	LangParamEn   LangParam = "en"
+	LangParamZh   LangParam = "zh"
+	LangParamZhCN LangParam = "zh-CN"
 )
 
 // Defines values for ExportAuditParamsFormat.
@@ -143,6 +181,87 @@ const (
 	GetSBOMParamsFormatSpdx      GetSBOMParamsFormat = "spdx"
 )
 
+// Defines values for ListVulnerabilitiesParamsLang.
+const (
+	ListVulnerabilitiesParamsLangEn   ListVulnerabilitiesParamsLang = "en"
+	ListVulnerabilitiesParamsLangZh   ListVulnerabilitiesParamsLang = "zh"
+	ListVulnerabilitiesParamsLangZhCN ListVulnerabilitiesParamsLang = "zh-CN"
+)
+
+// Defines values for ListVulnerabilitiesParamsFormat.
+const (
+	ListVulnerabilitiesParamsFormatCsv   ListVulnerabilitiesParamsFormat = "csv"
+	ListVulnerabilitiesParamsFormatJSON  ListVulnerabilitiesParamsFormat = "json"
+	ListVulnerabilitiesParamsFormatSarif ListVulnerabilitiesParamsFormat = "sarif"
+)
+
+// Defines values for DiffVulnerabilitiesParamsLang.
+const (
+	DiffVulnerabilitiesParamsLangEn   DiffVulnerabilitiesParamsLang = "en"
+	DiffVulnerabilitiesParamsLangZh   DiffVulnerabilitiesParamsLang = "zh"
+	DiffVulnerabilitiesParamsLangZhCN DiffVulnerabilitiesParamsLang = "zh-CN"
+)
+
+// Defines values for ListProjectVulnerabilitiesParamsLang.
+const (
+	ListProjectVulnerabilitiesParamsLangEn   ListProjectVulnerabilitiesParamsLang = "en"
+	ListProjectVulnerabilitiesParamsLangZh   ListProjectVulnerabilitiesParamsLang = "zh"
+	ListProjectVulnerabilitiesParamsLangZhCN ListProjectVulnerabilitiesParamsLang = "zh-CN"
+)
+
+// Defines values for ListProjectVulnerabilitiesParamsFormat.
+const (
+	ListProjectVulnerabilitiesParamsFormatCsv  ListProjectVulnerabilitiesParamsFormat = "csv"
+	ListProjectVulnerabilitiesParamsFormatJSON ListProjectVulnerabilitiesParamsFormat = "json"
+)
+
+// Defines values for FindVulnerabilitiesParamsLang.
+const (
+	FindVulnerabilitiesParamsLangEn   FindVulnerabilitiesParamsLang = "en"
+	FindVulnerabilitiesParamsLangZh   FindVulnerabilitiesParamsLang = "zh"
+	FindVulnerabilitiesParamsLangZhCN FindVulnerabilitiesParamsLang = "zh-CN"
+)
+
+// Defines values for GetVulnerabilityParamsLang.
+const (
+	GetVulnerabilityParamsLangEn   GetVulnerabilityParamsLang = "en"
+	GetVulnerabilityParamsLangZh   GetVulnerabilityParamsLang = "zh"
+	GetVulnerabilityParamsLangZhCN GetVulnerabilityParamsLang = "zh-CN"
+)
+
+// AffectedImage defines model for AffectedImage.
+type AffectedImage struct {
+	Digest string `json:"digest"`
+
+	// Excepted An exception covers every one of these.
+	Excepted bool `json:"excepted"`
+
+	// Findings The packages that have it, with the versions that do not.
+	Findings []Finding `json:"findings"`
+
+	// FixedTags Up to 20 of the 100 tags of the repository that were pushed last: every scan of theirs ended, and did not find it.
+	FixedTags []string `json:"fixed_tags"`
+	FullName  string   `json:"full_name"`
+	Project   string   `json:"project"`
+
+	// Repository Without the project.
+	Repository string    `json:"repository"`
+	ScannedAt  time.Time `json:"scanned_at"`
+
+	// Tags Up to 20: its own, then those of indexes that list it.
+	Tags []string `json:"tags"`
+}
+
+// AliasSource defines model for AliasSource.
+type AliasSource struct {
+	Aliases    int64     `json:"aliases"`
+	ImportedAt time.Time `json:"imported_at"`
+
+	// ImportedBy `kind:id` of who imported it.
+	ImportedBy string `json:"imported_by"`
+	Name       string `json:"name"`
+}
+
 // Artifact defines model for Artifact.
 type Artifact struct {
 	// Annotations Not in lists.
@@ -168,6 +287,12 @@ type Artifact struct {
 
 	// PushedBy `kind:id` of who pushed it.
 	PushedBy string `json:"pushed_by"`
+
+	// Sboms Where bills of materials about it, or about the images that it lists, come from, each source once. Whether they are trusted is told by `sbom`.
+	Sboms []SBOMSource `json:"sboms"`
+
+	// Scan What scanners found, in numbers; of an index, the most that was found in one of its images.
+	Scan *ScanSummary `json:"scan,omitempty"`
 
 	// Size Bytes of the manifest and of what it names directly.
 	Size int64 `json:"size"`
@@ -248,6 +373,39 @@ type AuthorityPut = gatekeeper.Authority
 // Baseline How the trust baseline of the hub holds here.
 type Baseline string
 
+// Check defines model for Check.
+type Check struct {
+	// Class Of a licence.
+	Class *string `json:"class,omitempty"`
+
+	// ID Of the rule that found it, or the licence.
+	ID string `json:"id"`
+
+	// Kind Example: secret
+	Kind string `json:"kind"`
+
+	// Layer Digest.
+	Layer *string `json:"layer,omitempty"`
+
+	// Path Of the file, or the package.
+	Path      *string  `json:"path,omitempty"`
+	Platforms []string `json:"platforms"`
+	Scanners  []string `json:"scanners"`
+	Severity  *string  `json:"severity,omitempty"`
+	Title     *string  `json:"title,omitempty"`
+}
+
+// CheckList defines model for CheckList.
+type CheckList struct {
+	Checks []Check `json:"checks"`
+
+	// Looked What was looked for in every image.
+	Looked []string `json:"looked"`
+
+	// More There are further ones.
+	More bool `json:"more"`
+}
+
 // CronSpec Minute, hour, day of the month, month, day of the week; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`. UTC, unless `CRON_TZ=Europe/Berlin ` stands before them.
 //
 // Example: 30 3 * * *
@@ -276,6 +434,46 @@ type DryRunOfBaseline string
 // Email Example: alice@example.org
 type Email = string
 
+// Exception defines model for Exception.
+type Exception struct {
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// ID Example: 0198c1a2-7d33-7c41-9a5e-5d1f0f6a2b10
+	ID ID `json:"id"`
+
+	// Purl Empty: in every package.
+	Purl   string `json:"purl"`
+	Reason string `json:"reason"`
+
+	// Repository Empty: in all of the project.
+	Repository    string `json:"repository"`
+	Vulnerability string `json:"vulnerability"`
+}
+
+// ExceptionCreate defines model for ExceptionCreate.
+type ExceptionCreate struct {
+	// ExpiresAt At most a year from now.
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Purl Package URL: only in this package; without a version in every version of it. Left out: in every package.
+	//
+	// Example: pkg:deb/debian/xz-utils
+	Purl *string `json:"purl,omitempty"`
+
+	// Reason Why it does no harm here.
+	Reason string `json:"reason"`
+
+	// Repository Whole name: only there. Left out: in all of the project.
+	//
+	// Example: team/app
+	Repository *string `json:"repository,omitempty"`
+
+	// Vulnerability Example: CVE-2024-3094
+	Vulnerability string `json:"vulnerability"`
+}
+
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
 	Detail string `json:"detail"`
@@ -284,6 +482,46 @@ type FieldProblem struct {
 	//
 	// Example: /name
 	Pointer string `json:"pointer"`
+}
+
+// Finding defines model for Finding.
+type Finding struct {
+	Aliases *[]VulnerabilityAlias `json:"aliases,omitempty"`
+
+	// Exception Somebody answers for it, until a day.
+	Exception *FindingException `json:"exception,omitempty"`
+
+	// Fixed Versions that have it no more.
+	Fixed *string `json:"fixed,omitempty"`
+
+	// ID Example: CVE-2024-1
+	ID string `json:"id"`
+
+	// Layer Digest.
+	Layer   *string   `json:"layer,omitempty"`
+	Links   *[]string `json:"links,omitempty"`
+	Package string    `json:"package"`
+
+	// Path File that the package was found in.
+	Path *string `json:"path,omitempty"`
+
+	// Platforms Of an index: the images that have it.
+	Platforms []string `json:"platforms"`
+	Purl      *string  `json:"purl,omitempty"`
+	Scanners  []string `json:"scanners"`
+
+	// Score CVSS 3, else 2.
+	Score    *float64 `json:"score,omitempty"`
+	Severity Severity `json:"severity"`
+	Title    *string  `json:"title,omitempty"`
+	Version  string   `json:"version"`
+}
+
+// FindingException Somebody answers for it, until a day.
+type FindingException struct {
+	ExpiresAt time.Time `json:"expires_at"`
+	ID        string    `json:"id"`
+	Reason    string    `json:"reason"`
 }
 
 // GivenPassword defines model for GivenPassword.
@@ -529,15 +767,30 @@ type PackageDiff struct {
 	Trusted bool `json:"trusted"`
 }
 
+// PackageFix defines model for PackageFix.
+type PackageFix struct {
+	// Change `newer`: it has newer versions. `removed`: it has none. `other`: it has others, and their order is not known.
+	Change   PackageFixChange `json:"change"`
+	Digest   string           `json:"digest"`
+	Tag      string           `json:"tag"`
+	Versions []string         `json:"versions"`
+}
+
+// PackageFixChange `newer`: it has newer versions. `removed`: it has none. `other`: it has others, and their order is not known.
+type PackageFixChange string
+
 // PackageHit defines model for PackageHit.
 type PackageHit struct {
 	Digest string `json:"digest"`
 
 	// Document Digest of the bill of materials.
 	Document string `json:"document"`
-	Format   string `json:"format"`
-	FullName string `json:"full_name"`
-	Project  string `json:"project"`
+
+	// FixedBy Up to 5 tags, of the 20 newest, that came later and of which every image has a trusted document that does not list this version, the newest first.
+	FixedBy  *[]PackageFix `json:"fixed_by,omitempty"`
+	Format   string        `json:"format"`
+	FullName string        `json:"full_name"`
+	Project  string        `json:"project"`
 
 	// PulledBy Up to 20, the most frequent first.
 	PulledBy *[]Puller `json:"pulled_by,omitempty"`
@@ -682,6 +935,10 @@ type Project struct {
 	// Repositories How many it has. Not in lists.
 	Repositories  *int64    `json:"repositories,omitempty"`
 	Role          *Role     `json:"role,omitempty"`
+	SbomOnPush    bool      `json:"sbom_on_push"`
+	ScanOnPush    bool      `json:"scan_on_push"`
+	ScanSchedule  string    `json:"scan_schedule"`
+	Scanner       string    `json:"scanner"`
 	SparseIndexes bool      `json:"sparse_indexes"`
 	UpdatedAt     time.Time `json:"updated_at"`
 
@@ -710,11 +967,28 @@ type ProjectCreate struct {
 	// Registry The existing registry the project stands in front of: its repository `project/rest` is `rest` there. Cannot be changed later. Administrators only.
 	Registry *string `json:"registry,omitempty"`
 
+	// SbomOnPush A scan also makes the bill of materials of an image of which nobody who is registered has attested one, and the hub attaches it, signed with its own key.
+	SbomOnPush *bool `json:"sbom_on_push,omitempty"`
+
 	// SparseIndexes An index may name images that are not here.
 	SparseIndexes *bool `json:"sparse_indexes,omitempty"`
 
 	// Visibility `public`: everybody may pull.
 	Visibility Visibility `json:"visibility"`
+}
+
+// ProjectFinding defines model for ProjectFinding.
+type ProjectFinding struct {
+	Digest   string  `json:"digest"`
+	Finding  Finding `json:"finding"`
+	FullName string  `json:"full_name"`
+
+	// Repository Without the project.
+	Repository string    `json:"repository"`
+	ScannedAt  time.Time `json:"scanned_at"`
+
+	// Tags Up to 20: its own, then those of indexes that list it.
+	Tags []string `json:"tags"`
 }
 
 // ProjectName Example: team
@@ -731,6 +1005,20 @@ type ProjectPatch struct {
 
 	// QuotaBytes 0: the hub's default. Administrators only.
 	QuotaBytes *int64 `json:"quota_bytes,omitempty"`
+
+	// SbomOnPush A scan also makes the bill of materials of an image of which nobody who is registered has attested one, and the hub attaches it, signed with its own key; off: what it has attached stays.
+	SbomOnPush *bool `json:"sbom_on_push,omitempty"`
+
+	// ScanOnPush Images are scanned when they are pushed.
+	ScanOnPush *bool `json:"scan_on_push,omitempty"`
+
+	// ScanSchedule When all its images are scanned again, at most once an hour: 30 3 * * 0, @weekly. Empty: never.
+	//
+	// Example: 30 3 * * 0
+	ScanSchedule *string `json:"scan_schedule,omitempty"`
+
+	// Scanner The scanner of its images. Empty: the default one.
+	Scanner *string `json:"scanner,omitempty"`
 
 	// SparseIndexes An index may name images that are not here.
 	SparseIndexes *bool `json:"sparse_indexes,omitempty"`
@@ -995,6 +1283,108 @@ type SBOM struct {
 // SBOMSource `attestation`: signed, and the signature was verified. `scanner`: made by the hub. `unsigned`: by nobody, or nobody known.
 type SBOMSource string
 
+// ScanSummary What scanners found, in numbers; of an index, the most that was found in one of its images.
+type ScanSummary struct {
+	// Checks Secrets, licences and others, by all scanners.
+	Checks   int64 `json:"checks"`
+	Critical int64 `json:"critical"`
+
+	// DatabaseAt How new the scanner's vulnerability data were.
+	DatabaseAt *time.Time `json:"database_at,omitempty"`
+
+	// Fixable Of all of these.
+	Fixable int64 `json:"fixable"`
+	High    int64 `json:"high"`
+
+	// Incomplete Why there can be more than these.
+	Incomplete *string `json:"incomplete,omitempty"`
+	Low        int64   `json:"low"`
+	Medium     int64   `json:"medium"`
+
+	// Other Negligible or unknown.
+	Other int64 `json:"other"`
+
+	// Problem Why it failed.
+	Problem   *string    `json:"problem,omitempty"`
+	ScannedAt *time.Time `json:"scanned_at,omitempty"`
+
+	// Scanner Whose newest report on vulnerabilities this is.
+	Scanner *string `json:"scanner,omitempty"`
+
+	// State `owed`: it is to be scanned. `failed`: the last try came to no report; numbers are those from before.
+	State ScanSummaryState `json:"state"`
+}
+
+// ScanSummaryState `owed`: it is to be scanned. `failed`: the last try came to no report; numbers are those from before.
+type ScanSummaryState string
+
+// Scanner defines model for Scanner.
+type Scanner struct {
+	CaPem string `json:"ca_pem"`
+
+	// Capabilities What it says it can: vulnerability, content, sbom ..
+	Capabilities *[]string `json:"capabilities,omitempty"`
+
+	// CheckedAt When it was last asked. Absent: not yet.
+	CheckedAt *time.Time `json:"checked_at,omitempty"`
+	CreatedAt time.Time  `json:"created_at"`
+
+	// DatabaseAt How new its vulnerability data are. Absent: it does not say.
+	DatabaseAt *time.Time `json:"database_at,omitempty"`
+	Default    bool       `json:"default"`
+	HasSecret  bool       `json:"has_secret"`
+
+	// Name Lower case letters, digits, and `.`, `_`, `-` between them.
+	//
+	// Example: release
+	Name   TrustName `json:"name"`
+	Paused bool      `json:"paused"`
+
+	// Problem Why it cannot scan.
+	Problem string `json:"problem"`
+
+	// Properties What it says besides, such as how old its databases are.
+	Properties *map[string]string `json:"properties,omitempty"`
+
+	// Ready It answers, and scans can be asked of it.
+	Ready       bool   `json:"ready"`
+	RegistryURL string `json:"registry_url"`
+
+	// Software What it says it is.
+	//
+	// Example: Trivy 0.74.0
+	Software  *string   `json:"software,omitempty"`
+	UpdatedAt time.Time `json:"updated_at"`
+	URL       string    `json:"url"`
+	Username  string    `json:"username"`
+}
+
+// ScannerPut defines model for ScannerPut.
+type ScannerPut struct {
+	// CaPem Certificates in PEM that may have issued its own, instead of those of the system.
+	CaPem *string `json:"ca_pem,omitempty"`
+
+	// Default It scans for projects that name none.
+	Default *bool `json:"default,omitempty"`
+
+	// Paused It is asked nothing; images wait.
+	Paused *bool `json:"paused,omitempty"`
+
+	// RegistryURL Where it fetches images of this hub. Absent: the hub's own address.
+	RegistryURL *string `json:"registry_url,omitempty"`
+
+	// Secret Token or password. Never shown. Empty: none.
+	Secret *string `json:"secret,omitempty"`
+
+	// URL Where its API is, without /api/v1.
+	//
+	// Example: https://scanner.example.org:8443
+	URL string `json:"url"`
+
+	// Username Absent: the secret is a bearer token.
+	Username *string `json:"username,omitempty"`
+}
+
 // Schedule defines model for Schedule.
 type Schedule struct {
 	// Kind Of the jobs it makes.
@@ -1051,6 +1441,9 @@ type SessionCreate struct {
 	// Username Example: alice
 	Username string `json:"username"`
 }
+
+// Severity defines model for Severity.
+type Severity string
 
 // Statistics defines model for Statistics.
 type Statistics struct {
@@ -1277,6 +1670,69 @@ type VerdictReason = gate.Reason
 // Visibility `public`: everybody may pull.
 type Visibility string
 
+// Vulnerability defines model for Vulnerability.
+type Vulnerability struct {
+	Affected    []AffectedImage      `json:"affected"`
+	Aliases     []VulnerabilityAlias `json:"aliases"`
+	Cwes        []string             `json:"cwes"`
+	Description string               `json:"description"`
+	ID          string               `json:"id"`
+	Links       []string             `json:"links"`
+
+	// Score CVSS 3, else 2.
+	Score    *float64 `json:"score,omitempty"`
+	Severity Severity `json:"severity"`
+	Title    string   `json:"title"`
+
+	// Vector Of that score.
+	Vector *string `json:"vector,omitempty"`
+}
+
+// VulnerabilityAlias defines model for VulnerabilityAlias.
+type VulnerabilityAlias struct {
+	// Alias Example: CNNVD-202401-0001
+	Alias string `json:"alias"`
+
+	// Source Example: cnnvd
+	Source string  `json:"source"`
+	Title  *string `json:"title,omitempty"`
+}
+
+// VulnerabilityChange defines model for VulnerabilityChange.
+type VulnerabilityChange struct {
+	Change  VulnerabilityChangeChange `json:"change"`
+	Finding Finding                   `json:"finding"`
+}
+
+// VulnerabilityChangeChange defines model for VulnerabilityChange.Change.
+type VulnerabilityChangeChange string
+
+// VulnerabilityDiff defines model for VulnerabilityDiff.
+type VulnerabilityDiff struct {
+	Changes []VulnerabilityChange `json:"changes"`
+
+	// Complete Both were scanned to the end.
+	Complete bool `json:"complete"`
+
+	// From Digest.
+	From string `json:"from"`
+
+	// To Digest.
+	To string `json:"to"`
+
+	// Unchanged Vulnerabilities of packages that both have.
+	Unchanged int64 `json:"unchanged"`
+}
+
+// VulnerabilitySummary defines model for VulnerabilitySummary.
+type VulnerabilitySummary struct {
+	Aliases  []VulnerabilityAlias `json:"aliases"`
+	ID       string               `json:"id"`
+	Score    *float64             `json:"score,omitempty"`
+	Severity Severity             `json:"severity"`
+	Title    string               `json:"title"`
+}
+
 // AuthorityParam Lower case letters, digits, and `.`, `_`, `-` between them.
 //
 // Example: release
@@ -1287,6 +1743,9 @@ type CursorParam = string
 
 // ExportLimitParam defines model for ExportLimitParam.
 type ExportLimitParam = int64
+
+// FixableParam defines model for FixableParam.
+type FixableParam = bool
 
 // ForceParam defines model for ForceParam.
 type ForceParam = bool
@@ -1302,6 +1761,9 @@ type IfMatchParam = string
 
 // LabelParam Example: reviewed
 type LabelParam = LabelName
+
+// LangParam defines model for LangParam.
+type LangParam string
 
 // LeaveOwnerlessParam defines model for LeaveOwnerlessParam.
 type LeaveOwnerlessParam = bool
@@ -1334,8 +1796,16 @@ type RegistryParam = TrustName
 // RepositoryParam Example: app
 type RepositoryParam = RepositoryPath
 
+// ScannerParam Lower case letters, digits, and `.`, `_`, `-` between them.
+//
+// Example: release
+type ScannerParam = TrustName
+
 // ScheduleParam defines model for ScheduleParam.
 type ScheduleParam = string
+
+// SeverityParam defines model for SeverityParam.
+type SeverityParam = Severity
 
 // TagParam Example: 1.2
 type TagParam = TagName
@@ -1514,6 +1984,9 @@ type FindPackageParams struct {
 	// Include `unsigned`: also what stands in documents that nobody who is registered has signed.
 	Include *FindPackageParamsInclude `form:"include,omitempty" json:"include,omitempty"`
 
+	// Fixed Also on which newer tags of the same repository each is fixed. A page has at most 50 items then.
+	Fixed *bool `form:"fixed,omitempty" json:"fixed,omitempty"`
+
 	// Pulls In projects that you own, also who pulled each in the last 90 days.
 	Pulls *bool `form:"pulls,omitempty" json:"pulls,omitempty"`
 }
@@ -1662,6 +2135,24 @@ type RevokeProjectAuthorityParams struct {
 	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
+// ListExceptionsParams defines parameters for ListExceptions.
+type ListExceptionsParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Vulnerability Only of this one.
+	Vulnerability *string `form:"vulnerability,omitempty" json:"vulnerability,omitempty"`
+}
+
+// CreateExceptionParams defines parameters for CreateException.
+type CreateExceptionParams struct {
+	// IdempotencyKey Do this once.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListLabelsParams defines parameters for ListLabels.
 type ListLabelsParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -1782,6 +2273,15 @@ type CopyArtifactParams struct {
 	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
+// GetChecksParams defines parameters for GetChecks.
+type GetChecksParams struct {
+	// Platform One image of an index: `os/architecture[/variant]`.
+	Platform *PlatformParam `form:"platform,omitempty" json:"platform,omitempty"`
+
+	// Kind Only these, such as secret, licence or malware.
+	Kind *string `form:"kind,omitempty" json:"kind,omitempty"`
+}
+
 // GetArtifactHistoryParams defines parameters for GetArtifactHistory.
 type GetArtifactHistoryParams struct {
 	// Platform Image of an index: `os/architecture[/variant]`.
@@ -1836,6 +2336,12 @@ type GetSBOMParams struct {
 // GetSBOMParamsFormat defines parameters for GetSBOM.
 type GetSBOMParamsFormat string
 
+// ScanArtifactParams defines parameters for ScanArtifact.
+type ScanArtifactParams struct {
+	// IdempotencyKey Do this once.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListArtifactTagsParams defines parameters for ListArtifactTags.
 type ListArtifactTagsParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -1844,6 +2350,57 @@ type ListArtifactTagsParams struct {
 	// Cursor From the `Link` of the page before.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// ListVulnerabilitiesParams defines parameters for ListVulnerabilities.
+type ListVulnerabilitiesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Platform One image of an index: `os/architecture[/variant]`.
+	Platform *PlatformParam `form:"platform,omitempty" json:"platform,omitempty"`
+
+	// Severity At least so bad.
+	Severity *SeverityParam `form:"severity,omitempty" json:"severity,omitempty"`
+
+	// Fixable Only what there is a version for that has it no more.
+	Fixable *FixableParam `form:"fixable,omitempty" json:"fixable,omitempty"`
+
+	// Package Only packages whose name or package URL contains this.
+	Package *string `form:"package,omitempty" json:"package,omitempty"`
+
+	// Q Only findings that contain this in anything that is shown of them: id, alias, title, package, file.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// Lang Language of titles, where an imported list has them in it; else that of `Accept-Language`.
+	Lang *ListVulnerabilitiesParamsLang `form:"lang,omitempty" json:"lang,omitempty"`
+
+	// Format A page, or a file.
+	Format *ListVulnerabilitiesParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// ListVulnerabilitiesParamsLang defines parameters for ListVulnerabilities.
+type ListVulnerabilitiesParamsLang string
+
+// ListVulnerabilitiesParamsFormat defines parameters for ListVulnerabilities.
+type ListVulnerabilitiesParamsFormat string
+
+// DiffVulnerabilitiesParams defines parameters for DiffVulnerabilities.
+type DiffVulnerabilitiesParams struct {
+	// With A tag or a digest of the same repository.
+	With Reference `form:"with" json:"with"`
+
+	// Platform One image of an index: `os/architecture[/variant]`.
+	Platform *PlatformParam `form:"platform,omitempty" json:"platform,omitempty"`
+
+	// Lang Language of titles, where an imported list has them in it; else that of `Accept-Language`.
+	Lang *DiffVulnerabilitiesParamsLang `form:"lang,omitempty" json:"lang,omitempty"`
+}
+
+// DiffVulnerabilitiesParamsLang defines parameters for DiffVulnerabilities.
+type DiffVulnerabilitiesParamsLang string
 
 // ListTagsParams defines parameters for ListTags.
 type ListTagsParams struct {
@@ -1893,6 +2450,12 @@ type RotateRobotParams struct {
 	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
+// ScanProjectParams defines parameters for ScanProject.
+type ScanProjectParams struct {
+	// IdempotencyKey Do this once.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListProjectTrustRootsParams defines parameters for ListProjectTrustRoots.
 type ListProjectTrustRootsParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -1917,6 +2480,33 @@ type PutProjectTrustRootParams struct {
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
 
+// ListProjectVulnerabilitiesParams defines parameters for ListProjectVulnerabilities.
+type ListProjectVulnerabilitiesParams struct {
+	// Limit Entries per page. Above 1,000 is 1,000.
+	Limit *ExportLimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Severity At least so bad.
+	Severity *SeverityParam `form:"severity,omitempty" json:"severity,omitempty"`
+
+	// Fixable Only what there is a version for that has it no more.
+	Fixable *FixableParam `form:"fixable,omitempty" json:"fixable,omitempty"`
+
+	// Lang Language of titles, where an imported list has them in it; else that of `Accept-Language`.
+	Lang *ListProjectVulnerabilitiesParamsLang `form:"lang,omitempty" json:"lang,omitempty"`
+
+	// Format CSV with a header line, or JSON.
+	Format *ListProjectVulnerabilitiesParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// ListProjectVulnerabilitiesParamsLang defines parameters for ListProjectVulnerabilities.
+type ListProjectVulnerabilitiesParamsLang string
+
+// ListProjectVulnerabilitiesParamsFormat defines parameters for ListProjectVulnerabilities.
+type ListProjectVulnerabilitiesParamsFormat string
+
 // ListRegistriesParams defines parameters for ListRegistries.
 type ListRegistriesParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -1936,6 +2526,33 @@ type DeleteRegistryParams struct {
 type PutRegistryParams struct {
 	// IfMatch `ETag` of the last read.
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// ListScannersParams defines parameters for ListScanners.
+type ListScannersParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteScannerParams defines parameters for DeleteScanner.
+type DeleteScannerParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// PutScannerParams defines parameters for PutScanner.
+type PutScannerParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// ScanAllParams defines parameters for ScanAll.
+type ScanAllParams struct {
+	// IdempotencyKey Do this once.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListSchedulesParams defines parameters for ListSchedules.
@@ -2043,6 +2660,51 @@ type UpdateUserParams struct {
 	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
 }
 
+// FindVulnerabilitiesParams defines parameters for FindVulnerabilities.
+type FindVulnerabilitiesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Q Only those that contain this in id, alias or title, in whatever case.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
+
+	// Lang Language of titles, where an imported list has them in it; else that of `Accept-Language`.
+	Lang *FindVulnerabilitiesParamsLang `form:"lang,omitempty" json:"lang,omitempty"`
+}
+
+// FindVulnerabilitiesParamsLang defines parameters for FindVulnerabilities.
+type FindVulnerabilitiesParamsLang string
+
+// GetVulnerabilityParams defines parameters for GetVulnerability.
+type GetVulnerabilityParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Project Only in this project.
+	Project *ProjectName `form:"project,omitempty" json:"project,omitempty"`
+
+	// Lang Language of titles, where an imported list has them in it; else that of `Accept-Language`.
+	Lang *GetVulnerabilityParamsLang `form:"lang,omitempty" json:"lang,omitempty"`
+}
+
+// GetVulnerabilityParamsLang defines parameters for GetVulnerability.
+type GetVulnerabilityParamsLang string
+
+// ListAliasSourcesParams defines parameters for ListAliasSources.
+type ListAliasSourcesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // PutAuthorityJSONRequestBody defines body for PutAuthority for application/json ContentType.
 type PutAuthorityJSONRequestBody = AuthorityPut
 
@@ -2057,6 +2719,9 @@ type UpdateProjectJSONRequestBody = ProjectPatch
 
 // PutProjectAuthorityJSONRequestBody defines body for PutProjectAuthority for application/json ContentType.
 type PutProjectAuthorityJSONRequestBody = AuthorityPut
+
+// CreateExceptionJSONRequestBody defines body for CreateException for application/json ContentType.
+type CreateExceptionJSONRequestBody = ExceptionCreate
 
 // PutLabelJSONRequestBody defines body for PutLabel for application/json ContentType.
 type PutLabelJSONRequestBody = LabelPut
@@ -2093,6 +2758,9 @@ type PutProjectTrustRootJSONRequestBody = TrustRootPut
 
 // PutRegistryJSONRequestBody defines body for PutRegistry for application/json ContentType.
 type PutRegistryJSONRequestBody = RegistryPut
+
+// PutScannerJSONRequestBody defines body for PutScanner for application/json ContentType.
+type PutScannerJSONRequestBody = ScannerPut
 
 // UpdateScheduleJSONRequestBody defines body for UpdateSchedule for application/json ContentType.
 type UpdateScheduleJSONRequestBody = SchedulePatch
@@ -2222,6 +2890,18 @@ type ServerInterface interface {
 	// RevokeProjectAuthority Revoke an authority of a project
 	// (POST /projects/{project}/authorities/{authority}/revoke)
 	RevokeProjectAuthority(w http.ResponseWriter, r *http.Request, project ProjectParam, authority AuthorityParam, params RevokeProjectAuthorityParams)
+	// ListExceptions List the exceptions of a project
+	// (GET /projects/{project}/exceptions)
+	ListExceptions(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListExceptionsParams)
+	// CreateException Answer for a vulnerability
+	// (POST /projects/{project}/exceptions)
+	CreateException(w http.ResponseWriter, r *http.Request, project ProjectParam, params CreateExceptionParams)
+	// DeleteException Take an exception back
+	// (DELETE /projects/{project}/exceptions/{id})
+	DeleteException(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam)
+	// GetException One exception
+	// (GET /projects/{project}/exceptions/{id})
+	GetException(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam)
 	// ListLabels List labels
 	// (GET /projects/{project}/labels)
 	ListLabels(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListLabelsParams)
@@ -2285,6 +2965,9 @@ type ServerInterface interface {
 	// GetArtifact One artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference})
 	GetArtifact(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam)
+	// GetChecks What else scanners found in an artifact
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/checks)
+	GetChecks(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params GetChecksParams)
 	// GetArtifactHistory How an image was built
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/history)
 	GetArtifactHistory(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params GetArtifactHistoryParams)
@@ -2306,12 +2989,21 @@ type ServerInterface interface {
 	// GetSBOM Bills of materials of an artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/sbom)
 	GetSBOM(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params GetSBOMParams)
+	// ScanArtifact Scan an image now
+	// (POST /projects/{project}/repositories/{repository}/artifacts/{reference}/scan)
+	ScanArtifact(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ScanArtifactParams)
 	// ListArtifactTags Tags of an artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/tags)
 	ListArtifactTags(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListArtifactTagsParams)
 	// GetVerdict Whether an artifact may be pulled, and why
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/verdict)
 	GetVerdict(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam)
+	// ListVulnerabilities Vulnerabilities of an artifact
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/vulnerabilities)
+	ListVulnerabilities(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListVulnerabilitiesParams)
+	// DiffVulnerabilities What vulnerabilities differ between two artifacts of a repository
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/vulnerabilities/diff)
+	DiffVulnerabilities(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params DiffVulnerabilitiesParams)
 	// ListTags List tags
 	// (GET /projects/{project}/repositories/{repository}/tags)
 	ListTags(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, params ListTagsParams)
@@ -2342,6 +3034,15 @@ type ServerInterface interface {
 	// RotateRobot Give a robot a new secret
 	// (POST /projects/{project}/robots/{id}/rotate)
 	RotateRobot(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam, params RotateRobotParams)
+	// ScanProject Scan all images of a project again
+	// (POST /projects/{project}/scan)
+	ScanProject(w http.ResponseWriter, r *http.Request, project ProjectParam, params ScanProjectParams)
+	// CancelScanJob Stop a scan of the project
+	// (DELETE /projects/{project}/scans/{id})
+	CancelScanJob(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam)
+	// GetScanJob How far a scan of the project is
+	// (GET /projects/{project}/scans/{id})
+	GetScanJob(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam)
 	// ListProjectTrustRoots List the trust roots of a project
 	// (GET /projects/{project}/trust-roots)
 	ListProjectTrustRoots(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectTrustRootsParams)
@@ -2354,6 +3055,9 @@ type ServerInterface interface {
 	// PutProjectTrustRoot Make or change a trust root of a project
 	// (PUT /projects/{project}/trust-roots/{root})
 	PutProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam, params PutProjectTrustRootParams)
+	// ListProjectVulnerabilities Vulnerabilities of a project
+	// (GET /projects/{project}/vulnerabilities)
+	ListProjectVulnerabilities(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectVulnerabilitiesParams)
 	// ListRegistries List the existing registries
 	// (GET /registries)
 	ListRegistries(w http.ResponseWriter, r *http.Request, params ListRegistriesParams)
@@ -2369,6 +3073,24 @@ type ServerInterface interface {
 	// CheckRegistry Ask an existing registry whether it answers and takes the credentials
 	// (POST /registries/{registry}/check)
 	CheckRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam)
+	// ListScanners List the scanners
+	// (GET /scanners)
+	ListScanners(w http.ResponseWriter, r *http.Request, params ListScannersParams)
+	// DeleteScanner Forget a scanner
+	// (DELETE /scanners/{scanner})
+	DeleteScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam, params DeleteScannerParams)
+	// GetScanner One scanner
+	// (GET /scanners/{scanner})
+	GetScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam)
+	// PutScanner Make or change a scanner
+	// (PUT /scanners/{scanner})
+	PutScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam, params PutScannerParams)
+	// PingScanner Ask a scanner how it is
+	// (POST /scanners/{scanner}/ping)
+	PingScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam)
+	// ScanAll Scan all images again
+	// (POST /scans)
+	ScanAll(w http.ResponseWriter, r *http.Request, params ScanAllParams)
 	// ListSchedules List schedules
 	// (GET /schedules)
 	ListSchedules(w http.ResponseWriter, r *http.Request, params ListSchedulesParams)
@@ -2456,6 +3178,21 @@ type ServerInterface interface {
 	// SetUserPassword Set the password of a user
 	// (PUT /users/{username}/password)
 	SetUserPassword(w http.ResponseWriter, r *http.Request, username UsernameParam)
+	// FindVulnerabilities Look for vulnerabilities
+	// (GET /vulnerabilities)
+	FindVulnerabilities(w http.ResponseWriter, r *http.Request, params FindVulnerabilitiesParams)
+	// GetVulnerability One vulnerability, and what has it
+	// (GET /vulnerabilities/{vulnerability})
+	GetVulnerability(w http.ResponseWriter, r *http.Request, vulnerability string, params GetVulnerabilityParams)
+	// ListAliasSources Imported lists of other names
+	// (GET /vulnerability-aliases)
+	ListAliasSources(w http.ResponseWriter, r *http.Request, params ListAliasSourcesParams)
+	// DeleteAliases Remove the list of a source
+	// (DELETE /vulnerability-aliases/{source})
+	DeleteAliases(w http.ResponseWriter, r *http.Request, source TrustName)
+	// PutAliases Import other names of vulnerabilities
+	// (PUT /vulnerability-aliases/{source})
+	PutAliases(w http.ResponseWriter, r *http.Request, source TrustName)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
@@ -2654,6 +3391,30 @@ func (_ Unimplemented) RevokeProjectAuthority(w http.ResponseWriter, r *http.Req
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListExceptions List the exceptions of a project
+// (GET /projects/{project}/exceptions)
+func (_ Unimplemented) ListExceptions(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListExceptionsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CreateException Answer for a vulnerability
+// (POST /projects/{project}/exceptions)
+func (_ Unimplemented) CreateException(w http.ResponseWriter, r *http.Request, project ProjectParam, params CreateExceptionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteException Take an exception back
+// (DELETE /projects/{project}/exceptions/{id})
+func (_ Unimplemented) DeleteException(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetException One exception
+// (GET /projects/{project}/exceptions/{id})
+func (_ Unimplemented) GetException(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListLabels List labels
 // (GET /projects/{project}/labels)
 func (_ Unimplemented) ListLabels(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListLabelsParams) {
@@ -2780,6 +3541,12 @@ func (_ Unimplemented) GetArtifact(w http.ResponseWriter, r *http.Request, proje
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetChecks What else scanners found in an artifact
+// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/checks)
+func (_ Unimplemented) GetChecks(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params GetChecksParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // GetArtifactHistory How an image was built
 // (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/history)
 func (_ Unimplemented) GetArtifactHistory(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params GetArtifactHistoryParams) {
@@ -2822,6 +3589,12 @@ func (_ Unimplemented) GetSBOM(w http.ResponseWriter, r *http.Request, project P
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ScanArtifact Scan an image now
+// (POST /projects/{project}/repositories/{repository}/artifacts/{reference}/scan)
+func (_ Unimplemented) ScanArtifact(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ScanArtifactParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListArtifactTags Tags of an artifact
 // (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/tags)
 func (_ Unimplemented) ListArtifactTags(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListArtifactTagsParams) {
@@ -2831,6 +3604,18 @@ func (_ Unimplemented) ListArtifactTags(w http.ResponseWriter, r *http.Request, 
 // GetVerdict Whether an artifact may be pulled, and why
 // (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/verdict)
 func (_ Unimplemented) GetVerdict(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListVulnerabilities Vulnerabilities of an artifact
+// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/vulnerabilities)
+func (_ Unimplemented) ListVulnerabilities(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListVulnerabilitiesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DiffVulnerabilities What vulnerabilities differ between two artifacts of a repository
+// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/vulnerabilities/diff)
+func (_ Unimplemented) DiffVulnerabilities(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params DiffVulnerabilitiesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2894,6 +3679,24 @@ func (_ Unimplemented) RotateRobot(w http.ResponseWriter, r *http.Request, proje
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ScanProject Scan all images of a project again
+// (POST /projects/{project}/scan)
+func (_ Unimplemented) ScanProject(w http.ResponseWriter, r *http.Request, project ProjectParam, params ScanProjectParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// CancelScanJob Stop a scan of the project
+// (DELETE /projects/{project}/scans/{id})
+func (_ Unimplemented) CancelScanJob(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetScanJob How far a scan of the project is
+// (GET /projects/{project}/scans/{id})
+func (_ Unimplemented) GetScanJob(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListProjectTrustRoots List the trust roots of a project
 // (GET /projects/{project}/trust-roots)
 func (_ Unimplemented) ListProjectTrustRoots(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectTrustRootsParams) {
@@ -2915,6 +3718,12 @@ func (_ Unimplemented) GetProjectTrustRoot(w http.ResponseWriter, r *http.Reques
 // PutProjectTrustRoot Make or change a trust root of a project
 // (PUT /projects/{project}/trust-roots/{root})
 func (_ Unimplemented) PutProjectTrustRoot(w http.ResponseWriter, r *http.Request, project ProjectParam, root TrustRootParam, params PutProjectTrustRootParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListProjectVulnerabilities Vulnerabilities of a project
+// (GET /projects/{project}/vulnerabilities)
+func (_ Unimplemented) ListProjectVulnerabilities(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectVulnerabilitiesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2945,6 +3754,42 @@ func (_ Unimplemented) PutRegistry(w http.ResponseWriter, r *http.Request, regis
 // CheckRegistry Ask an existing registry whether it answers and takes the credentials
 // (POST /registries/{registry}/check)
 func (_ Unimplemented) CheckRegistry(w http.ResponseWriter, r *http.Request, registry RegistryParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListScanners List the scanners
+// (GET /scanners)
+func (_ Unimplemented) ListScanners(w http.ResponseWriter, r *http.Request, params ListScannersParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteScanner Forget a scanner
+// (DELETE /scanners/{scanner})
+func (_ Unimplemented) DeleteScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam, params DeleteScannerParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetScanner One scanner
+// (GET /scanners/{scanner})
+func (_ Unimplemented) GetScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutScanner Make or change a scanner
+// (PUT /scanners/{scanner})
+func (_ Unimplemented) PutScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam, params PutScannerParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PingScanner Ask a scanner how it is
+// (POST /scanners/{scanner}/ping)
+func (_ Unimplemented) PingScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ScanAll Scan all images again
+// (POST /scans)
+func (_ Unimplemented) ScanAll(w http.ResponseWriter, r *http.Request, params ScanAllParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3119,6 +3964,36 @@ func (_ Unimplemented) UpdateUser(w http.ResponseWriter, r *http.Request, userna
 // SetUserPassword Set the password of a user
 // (PUT /users/{username}/password)
 func (_ Unimplemented) SetUserPassword(w http.ResponseWriter, r *http.Request, username UsernameParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// FindVulnerabilities Look for vulnerabilities
+// (GET /vulnerabilities)
+func (_ Unimplemented) FindVulnerabilities(w http.ResponseWriter, r *http.Request, params FindVulnerabilitiesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetVulnerability One vulnerability, and what has it
+// (GET /vulnerabilities/{vulnerability})
+func (_ Unimplemented) GetVulnerability(w http.ResponseWriter, r *http.Request, vulnerability string, params GetVulnerabilityParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListAliasSources Imported lists of other names
+// (GET /vulnerability-aliases)
+func (_ Unimplemented) ListAliasSources(w http.ResponseWriter, r *http.Request, params ListAliasSourcesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteAliases Remove the list of a source
+// (DELETE /vulnerability-aliases/{source})
+func (_ Unimplemented) DeleteAliases(w http.ResponseWriter, r *http.Request, source TrustName) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutAliases Import other names of vulnerabilities
+// (PUT /vulnerability-aliases/{source})
+func (_ Unimplemented) PutAliases(w http.ResponseWriter, r *http.Request, source TrustName) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -4098,6 +4973,19 @@ func (siw *ServerInterfaceWrapper) FindPackage(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// ------------- Optional query parameter "fixed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fixed", r.URL.Query(), &params.Fixed, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "fixed"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "fixed", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "pulls" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "pulls", r.URL.Query(), &params.Pulls, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
@@ -5070,6 +5958,194 @@ func (siw *ServerInterfaceWrapper) RevokeProjectAuthority(w http.ResponseWriter,
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RevokeProjectAuthority(w, r, project, authority, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListExceptions operation middleware
+func (siw *ServerInterfaceWrapper) ListExceptions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListExceptionsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "vulnerability" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "vulnerability", r.URL.Query(), &params.Vulnerability, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "vulnerability"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "vulnerability", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListExceptions(w, r, project, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateException operation middleware
+func (siw *ServerInterfaceWrapper) CreateException(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateExceptionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateException(w, r, project, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteException operation middleware
+func (siw *ServerInterfaceWrapper) DeleteException(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id IDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteException(w, r, project, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetException operation middleware
+func (siw *ServerInterfaceWrapper) GetException(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id IDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetException(w, r, project, id)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6237,6 +7313,79 @@ func (siw *ServerInterfaceWrapper) GetArtifact(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// GetChecks operation middleware
+func (siw *ServerInterfaceWrapper) GetChecks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "repository" -------------
+	var repository RepositoryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository", chi.URLParam(r, "repository"), &repository, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "reference" -------------
+	var reference ReferenceParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", chi.URLParam(r, "reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reference", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetChecksParams
+
+	// ------------- Optional query parameter "platform" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "platform", r.URL.Query(), &params.Platform, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "platform"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "platform", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", r.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "kind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetChecks(w, r, project, repository, reference, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetArtifactHistory operation middleware
 func (siw *ServerInterfaceWrapper) GetArtifactHistory(w http.ResponseWriter, r *http.Request) {
 
@@ -6734,6 +7883,74 @@ func (siw *ServerInterfaceWrapper) GetSBOM(w http.ResponseWriter, r *http.Reques
 	handler.ServeHTTP(w, r)
 }
 
+// ScanArtifact operation middleware
+func (siw *ServerInterfaceWrapper) ScanArtifact(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "repository" -------------
+	var repository RepositoryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository", chi.URLParam(r, "repository"), &repository, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "reference" -------------
+	var reference ReferenceParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", chi.URLParam(r, "reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reference", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ScanArtifactParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ScanArtifact(w, r, project, repository, reference, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListArtifactTags operation middleware
 func (siw *ServerInterfaceWrapper) ListArtifactTags(w http.ResponseWriter, r *http.Request) {
 
@@ -6842,6 +8059,256 @@ func (siw *ServerInterfaceWrapper) GetVerdict(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetVerdict(w, r, project, repository, reference)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListVulnerabilities operation middleware
+func (siw *ServerInterfaceWrapper) ListVulnerabilities(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "repository" -------------
+	var repository RepositoryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository", chi.URLParam(r, "repository"), &repository, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "reference" -------------
+	var reference ReferenceParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", chi.URLParam(r, "reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reference", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListVulnerabilitiesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "platform" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "platform", r.URL.Query(), &params.Platform, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "platform"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "platform", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "severity" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "severity", r.URL.Query(), &params.Severity, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "severity"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "severity", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "fixable" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fixable", r.URL.Query(), &params.Fixable, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "fixable"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "fixable", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "package" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "package", r.URL.Query(), &params.Package, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "package"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "package", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", r.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "q"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "q", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListVulnerabilities(w, r, project, repository, reference, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DiffVulnerabilities operation middleware
+func (siw *ServerInterfaceWrapper) DiffVulnerabilities(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "repository" -------------
+	var repository RepositoryParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "repository", chi.URLParam(r, "repository"), &repository, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "repository", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "reference" -------------
+	var reference ReferenceParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reference", chi.URLParam(r, "reference"), &reference, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reference", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DiffVulnerabilitiesParams
+
+	// ------------- Required query parameter "with" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "with", r.URL.Query(), &params.With, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "with"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "with", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "platform" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "platform", r.URL.Query(), &params.Platform, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "platform"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "platform", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DiffVulnerabilities(w, r, project, repository, reference, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7390,6 +8857,126 @@ func (siw *ServerInterfaceWrapper) RotateRobot(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// ScanProject operation middleware
+func (siw *ServerInterfaceWrapper) ScanProject(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ScanProjectParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ScanProject(w, r, project, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelScanJob operation middleware
+func (siw *ServerInterfaceWrapper) CancelScanJob(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id IDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelScanJob(w, r, project, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetScanJob operation middleware
+func (siw *ServerInterfaceWrapper) GetScanJob(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id IDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetScanJob(w, r, project, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListProjectTrustRoots operation middleware
 func (siw *ServerInterfaceWrapper) ListProjectTrustRoots(w http.ResponseWriter, r *http.Request) {
 
@@ -7611,6 +9198,113 @@ func (siw *ServerInterfaceWrapper) PutProjectTrustRoot(w http.ResponseWriter, r 
 	handler.ServeHTTP(w, r)
 }
 
+// ListProjectVulnerabilities operation middleware
+func (siw *ServerInterfaceWrapper) ListProjectVulnerabilities(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProjectVulnerabilitiesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "severity" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "severity", r.URL.Query(), &params.Severity, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "severity"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "severity", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "fixable" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "fixable", r.URL.Query(), &params.Fixable, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "fixable"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "fixable", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProjectVulnerabilities(w, r, project, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRegistries operation middleware
 func (siw *ServerInterfaceWrapper) ListRegistries(w http.ResponseWriter, r *http.Request) {
 
@@ -7800,6 +9494,245 @@ func (siw *ServerInterfaceWrapper) CheckRegistry(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CheckRegistry(w, r, registry)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListScanners operation middleware
+func (siw *ServerInterfaceWrapper) ListScanners(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListScannersParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListScanners(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteScanner operation middleware
+func (siw *ServerInterfaceWrapper) DeleteScanner(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "scanner" -------------
+	var scanner ScannerParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "scanner", chi.URLParam(r, "scanner"), &scanner, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "scanner", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteScannerParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteScanner(w, r, scanner, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetScanner operation middleware
+func (siw *ServerInterfaceWrapper) GetScanner(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "scanner" -------------
+	var scanner ScannerParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "scanner", chi.URLParam(r, "scanner"), &scanner, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "scanner", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetScanner(w, r, scanner)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutScanner operation middleware
+func (siw *ServerInterfaceWrapper) PutScanner(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "scanner" -------------
+	var scanner ScannerParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "scanner", chi.URLParam(r, "scanner"), &scanner, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "scanner", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutScannerParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutScanner(w, r, scanner, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PingScanner operation middleware
+func (siw *ServerInterfaceWrapper) PingScanner(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "scanner" -------------
+	var scanner ScannerParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "scanner", chi.URLParam(r, "scanner"), &scanner, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "scanner", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PingScanner(w, r, scanner)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ScanAll operation middleware
+func (siw *ServerInterfaceWrapper) ScanAll(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ScanAllParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ScanAll(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8755,6 +10688,257 @@ func (siw *ServerInterfaceWrapper) SetUserPassword(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// FindVulnerabilities operation middleware
+func (siw *ServerInterfaceWrapper) FindVulnerabilities(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params FindVulnerabilitiesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", r.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "q"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "q", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.FindVulnerabilities(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetVulnerability operation middleware
+func (siw *ServerInterfaceWrapper) GetVulnerability(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "vulnerability" -------------
+	var vulnerability string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "vulnerability", chi.URLParam(r, "vulnerability"), &vulnerability, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "vulnerability", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetVulnerabilityParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "project" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "project", r.URL.Query(), &params.Project, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "project"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetVulnerability(w, r, vulnerability, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListAliasSources operation middleware
+func (siw *ServerInterfaceWrapper) ListAliasSources(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAliasSourcesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAliasSources(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteAliases operation middleware
+func (siw *ServerInterfaceWrapper) DeleteAliases(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "source" -------------
+	var source TrustName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "source", chi.URLParam(r, "source"), &source, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "source", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteAliases(w, r, source)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutAliases operation middleware
+func (siw *ServerInterfaceWrapper) PutAliases(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "source" -------------
+	var source TrustName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "source", chi.URLParam(r, "source"), &source, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "source", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutAliases(w, r, source)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -8941,6 +11125,33 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/registries/{registry}/check", wrapper.CheckRegistry)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/scanners", wrapper.ListScanners)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/scanners/{scanner}", wrapper.DeleteScanner)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/scanners/{scanner}", wrapper.GetScanner)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/scanners/{scanner}", wrapper.PutScanner)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/scanners/{scanner}/ping", wrapper.PingScanner)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/scans", wrapper.ScanAll)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/projects/{project}/scan", wrapper.ScanProject)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/projects/{project}/scans/{id}", wrapper.CancelScanJob)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/scans/{id}", wrapper.GetScanJob)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/projects", wrapper.ListProjects)
 	})
 	r.Group(func(r chi.Router) {
@@ -9079,6 +11290,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/projects/{project}/policies/dry-run", wrapper.DryRunProjectPolicy)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/exceptions", wrapper.ListExceptions)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/projects/{project}/exceptions", wrapper.CreateException)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/projects/{project}/exceptions/{id}", wrapper.DeleteException)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/exceptions/{id}", wrapper.GetException)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/verdict", wrapper.GetVerdict)
 	})
 	r.Group(func(r chi.Router) {
@@ -9118,6 +11341,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}", wrapper.GetArtifact)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/scan", wrapper.ScanArtifact)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/tags", wrapper.ListArtifactTags)
 	})
 	r.Group(func(r chi.Router) {
@@ -9134,6 +11360,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/packages/diff", wrapper.DiffPackages)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/vulnerabilities", wrapper.ListVulnerabilities)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/vulnerabilities/diff", wrapper.DiffVulnerabilities)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/checks", wrapper.GetChecks)
 	})
 	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/projects/{project}/repositories/{repository}/artifacts/{reference}/labels/{label}", wrapper.RemoveArtifactLabel)
@@ -9155,6 +11390,24 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/packages", wrapper.FindPackage)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/vulnerabilities", wrapper.ListProjectVulnerabilities)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/vulnerabilities", wrapper.FindVulnerabilities)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/vulnerabilities/{vulnerability}", wrapper.GetVulnerability)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/vulnerability-aliases", wrapper.ListAliasSources)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/vulnerability-aliases/{source}", wrapper.DeleteAliases)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/vulnerability-aliases/{source}", wrapper.PutAliases)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/jobs", wrapper.ListJobs)
@@ -10856,6 +13109,179 @@ func (response RevokeProjectAuthoritydefaultApplicationProblemPlusJSONResponse) 
 	return err
 }
 
+type ListExceptionsRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Params  ListExceptionsParams
+}
+
+type ListExceptionsResponseObject interface {
+	VisitListExceptionsResponse(w http.ResponseWriter) error
+}
+
+type ListExceptions200ResponseHeaders struct {
+	Link *string
+}
+
+type ListExceptions200JSONResponse struct {
+	Body    []Exception
+	Headers ListExceptions200ResponseHeaders
+}
+
+func (response ListExceptions200JSONResponse) VisitListExceptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListExceptionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListExceptionsdefaultApplicationProblemPlusJSONResponse) VisitListExceptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateExceptionRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Params  CreateExceptionParams
+	Body    *CreateExceptionJSONRequestBody
+}
+
+type CreateExceptionResponseObject interface {
+	VisitCreateExceptionResponse(w http.ResponseWriter) error
+}
+
+type CreateException201ResponseHeaders struct {
+	Location string
+}
+
+type CreateException201JSONResponse struct {
+	Body    Exception
+	Headers CreateException201ResponseHeaders
+}
+
+func (response CreateException201JSONResponse) VisitCreateExceptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateExceptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateExceptiondefaultApplicationProblemPlusJSONResponse) VisitCreateExceptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteExceptionRequestObject struct {
+	Project ProjectParam `json:"project"`
+	ID      IDParam      `json:"id"`
+}
+
+type DeleteExceptionResponseObject interface {
+	VisitDeleteExceptionResponse(w http.ResponseWriter) error
+}
+
+type DeleteException204Response struct {
+}
+
+func (response DeleteException204Response) VisitDeleteExceptionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteExceptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteExceptiondefaultApplicationProblemPlusJSONResponse) VisitDeleteExceptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExceptionRequestObject struct {
+	Project ProjectParam `json:"project"`
+	ID      IDParam      `json:"id"`
+}
+
+type GetExceptionResponseObject interface {
+	VisitGetExceptionResponse(w http.ResponseWriter) error
+}
+
+type GetException200JSONResponse Exception
+
+func (response GetException200JSONResponse) VisitGetExceptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetExceptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetExceptiondefaultApplicationProblemPlusJSONResponse) VisitGetExceptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListLabelsRequestObject struct {
 	Project ProjectParam `json:"project"`
 	Params  ListLabelsParams
@@ -11872,6 +14298,48 @@ func (response GetArtifactdefaultApplicationProblemPlusJSONResponse) VisitGetArt
 	return err
 }
 
+type GetChecksRequestObject struct {
+	Project    ProjectParam    `json:"project"`
+	Repository RepositoryParam `json:"repository"`
+	Reference  ReferenceParam  `json:"reference"`
+	Params     GetChecksParams
+}
+
+type GetChecksResponseObject interface {
+	VisitGetChecksResponse(w http.ResponseWriter) error
+}
+
+type GetChecks200JSONResponse CheckList
+
+func (response GetChecks200JSONResponse) VisitGetChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetChecksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetChecksdefaultApplicationProblemPlusJSONResponse) VisitGetChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetArtifactHistoryRequestObject struct {
 	Project    ProjectParam    `json:"project"`
 	Repository RepositoryParam `json:"repository"`
@@ -12244,6 +14712,56 @@ func (response GetSBOMdefaultApplicationProblemPlusJSONResponse) VisitGetSBOMRes
 	return err
 }
 
+type ScanArtifactRequestObject struct {
+	Project    ProjectParam    `json:"project"`
+	Repository RepositoryParam `json:"repository"`
+	Reference  ReferenceParam  `json:"reference"`
+	Params     ScanArtifactParams
+}
+
+type ScanArtifactResponseObject interface {
+	VisitScanArtifactResponse(w http.ResponseWriter) error
+}
+
+type ScanArtifact202ResponseHeaders struct {
+	Location string
+}
+
+type ScanArtifact202JSONResponse struct {
+	Body    Job
+	Headers ScanArtifact202ResponseHeaders
+}
+
+func (response ScanArtifact202JSONResponse) VisitScanArtifactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScanArtifactdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ScanArtifactdefaultApplicationProblemPlusJSONResponse) VisitScanArtifactResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListArtifactTagsRequestObject struct {
 	Project    ProjectParam    `json:"project"`
 	Repository RepositoryParam `json:"repository"`
@@ -12326,6 +14844,164 @@ type GetVerdictdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetVerdictdefaultApplicationProblemPlusJSONResponse) VisitGetVerdictResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVulnerabilitiesRequestObject struct {
+	Project    ProjectParam    `json:"project"`
+	Repository RepositoryParam `json:"repository"`
+	Reference  ReferenceParam  `json:"reference"`
+	Params     ListVulnerabilitiesParams
+}
+
+type ListVulnerabilitiesResponseObject interface {
+	VisitListVulnerabilitiesResponse(w http.ResponseWriter) error
+}
+
+type ListVulnerabilities200ResponseHeaders struct {
+	ContentDisposition *string
+	HallmarkMissing    *string
+	Link               *string
+}
+
+type ListVulnerabilities200JSONResponse struct {
+	Body    []Finding
+	Headers ListVulnerabilities200ResponseHeaders
+}
+
+func (response ListVulnerabilities200JSONResponse) VisitListVulnerabilitiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.HallmarkMissing != nil {
+		w.Header().Set("Hallmark-Missing", fmt.Sprint(*response.Headers.HallmarkMissing))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVulnerabilities200ApplicationSarifPlusJSONResponse struct {
+	Body    openapi_types.File
+	Headers ListVulnerabilities200ResponseHeaders
+}
+
+func (response ListVulnerabilities200ApplicationSarifPlusJSONResponse) VisitListVulnerabilitiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/sarif+json")
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.HallmarkMissing != nil {
+		w.Header().Set("Hallmark-Missing", fmt.Sprint(*response.Headers.HallmarkMissing))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVulnerabilities200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       ListVulnerabilities200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ListVulnerabilities200TextCsvResponse) VisitListVulnerabilitiesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.HallmarkMissing != nil {
+		w.Header().Set("Hallmark-Missing", fmt.Sprint(*response.Headers.HallmarkMissing))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ListVulnerabilitiesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListVulnerabilitiesdefaultApplicationProblemPlusJSONResponse) VisitListVulnerabilitiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffVulnerabilitiesRequestObject struct {
+	Project    ProjectParam    `json:"project"`
+	Repository RepositoryParam `json:"repository"`
+	Reference  ReferenceParam  `json:"reference"`
+	Params     DiffVulnerabilitiesParams
+}
+
+type DiffVulnerabilitiesResponseObject interface {
+	VisitDiffVulnerabilitiesResponse(w http.ResponseWriter) error
+}
+
+type DiffVulnerabilities200JSONResponse VulnerabilityDiff
+
+func (response DiffVulnerabilities200JSONResponse) VisitDiffVulnerabilitiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DiffVulnerabilitiesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DiffVulnerabilitiesdefaultApplicationProblemPlusJSONResponse) VisitDiffVulnerabilitiesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12790,6 +15466,134 @@ func (response RotateRobotdefaultApplicationProblemPlusJSONResponse) VisitRotate
 	return err
 }
 
+type ScanProjectRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Params  ScanProjectParams
+}
+
+type ScanProjectResponseObject interface {
+	VisitScanProjectResponse(w http.ResponseWriter) error
+}
+
+type ScanProject202ResponseHeaders struct {
+	Location string
+}
+
+type ScanProject202JSONResponse struct {
+	Body    Job
+	Headers ScanProject202ResponseHeaders
+}
+
+func (response ScanProject202JSONResponse) VisitScanProjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScanProjectdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ScanProjectdefaultApplicationProblemPlusJSONResponse) VisitScanProjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelScanJobRequestObject struct {
+	Project ProjectParam `json:"project"`
+	ID      IDParam      `json:"id"`
+}
+
+type CancelScanJobResponseObject interface {
+	VisitCancelScanJobResponse(w http.ResponseWriter) error
+}
+
+type CancelScanJob202JSONResponse Job
+
+func (response CancelScanJob202JSONResponse) VisitCancelScanJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelScanJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelScanJobdefaultApplicationProblemPlusJSONResponse) VisitCancelScanJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScanJobRequestObject struct {
+	Project ProjectParam `json:"project"`
+	ID      IDParam      `json:"id"`
+}
+
+type GetScanJobResponseObject interface {
+	VisitGetScanJobResponse(w http.ResponseWriter) error
+}
+
+type GetScanJob200JSONResponse Job
+
+func (response GetScanJob200JSONResponse) VisitGetScanJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScanJobdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetScanJobdefaultApplicationProblemPlusJSONResponse) VisitGetScanJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListProjectTrustRootsRequestObject struct {
 	Project ProjectParam `json:"project"`
 	Params  ListProjectTrustRootsParams
@@ -12984,6 +15788,87 @@ type PutProjectTrustRootdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PutProjectTrustRootdefaultApplicationProblemPlusJSONResponse) VisitPutProjectTrustRootResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProjectVulnerabilitiesRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Params  ListProjectVulnerabilitiesParams
+}
+
+type ListProjectVulnerabilitiesResponseObject interface {
+	VisitListProjectVulnerabilitiesResponse(w http.ResponseWriter) error
+}
+
+type ListProjectVulnerabilities200ResponseHeaders struct {
+	ContentDisposition *string
+	Link               *string
+}
+
+type ListProjectVulnerabilities200JSONResponse struct {
+	Body    []ProjectFinding
+	Headers ListProjectVulnerabilities200ResponseHeaders
+}
+
+func (response ListProjectVulnerabilities200JSONResponse) VisitListProjectVulnerabilitiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProjectVulnerabilities200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       ListProjectVulnerabilities200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ListProjectVulnerabilities200TextCsvResponse) VisitListProjectVulnerabilitiesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.ContentDisposition != nil {
+		w.Header().Set("Content-Disposition", fmt.Sprint(*response.Headers.ContentDisposition))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ListProjectVulnerabilitiesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProjectVulnerabilitiesdefaultApplicationProblemPlusJSONResponse) VisitListProjectVulnerabilitiesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13224,6 +16109,293 @@ type CheckRegistrydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CheckRegistrydefaultApplicationProblemPlusJSONResponse) VisitCheckRegistryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScannersRequestObject struct {
+	Params ListScannersParams
+}
+
+type ListScannersResponseObject interface {
+	VisitListScannersResponse(w http.ResponseWriter) error
+}
+
+type ListScanners200ResponseHeaders struct {
+	Link *string
+}
+
+type ListScanners200JSONResponse struct {
+	Body    []Scanner
+	Headers ListScanners200ResponseHeaders
+}
+
+func (response ListScanners200JSONResponse) VisitListScannersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScannersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListScannersdefaultApplicationProblemPlusJSONResponse) VisitListScannersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScannerRequestObject struct {
+	Scanner ScannerParam `json:"scanner"`
+	Params  DeleteScannerParams
+}
+
+type DeleteScannerResponseObject interface {
+	VisitDeleteScannerResponse(w http.ResponseWriter) error
+}
+
+type DeleteScanner204Response struct {
+}
+
+func (response DeleteScanner204Response) VisitDeleteScannerResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteScannerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteScannerdefaultApplicationProblemPlusJSONResponse) VisitDeleteScannerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScannerRequestObject struct {
+	Scanner ScannerParam `json:"scanner"`
+}
+
+type GetScannerResponseObject interface {
+	VisitGetScannerResponse(w http.ResponseWriter) error
+}
+
+type GetScanner200ResponseHeaders struct {
+	ETag string
+}
+
+type GetScanner200JSONResponse struct {
+	Body    Scanner
+	Headers GetScanner200ResponseHeaders
+}
+
+func (response GetScanner200JSONResponse) VisitGetScannerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScannerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetScannerdefaultApplicationProblemPlusJSONResponse) VisitGetScannerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScannerRequestObject struct {
+	Scanner ScannerParam `json:"scanner"`
+	Params  PutScannerParams
+	Body    *PutScannerJSONRequestBody
+}
+
+type PutScannerResponseObject interface {
+	VisitPutScannerResponse(w http.ResponseWriter) error
+}
+
+type PutScanner200ResponseHeaders struct {
+	ETag string
+}
+
+type PutScanner200JSONResponse struct {
+	Body    Scanner
+	Headers PutScanner200ResponseHeaders
+}
+
+func (response PutScanner200JSONResponse) VisitPutScannerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScanner201ResponseHeaders struct {
+	ETag string
+}
+
+type PutScanner201JSONResponse struct {
+	Body    Scanner
+	Headers PutScanner201ResponseHeaders
+}
+
+func (response PutScanner201JSONResponse) VisitPutScannerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScannerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutScannerdefaultApplicationProblemPlusJSONResponse) VisitPutScannerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PingScannerRequestObject struct {
+	Scanner ScannerParam `json:"scanner"`
+}
+
+type PingScannerResponseObject interface {
+	VisitPingScannerResponse(w http.ResponseWriter) error
+}
+
+type PingScanner200JSONResponse Scanner
+
+func (response PingScanner200JSONResponse) VisitPingScannerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PingScannerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PingScannerdefaultApplicationProblemPlusJSONResponse) VisitPingScannerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScanAllRequestObject struct {
+	Params ScanAllParams
+}
+
+type ScanAllResponseObject interface {
+	VisitScanAllResponse(w http.ResponseWriter) error
+}
+
+type ScanAll202ResponseHeaders struct {
+	Location string
+}
+
+type ScanAll202JSONResponse struct {
+	Body    Job
+	Headers ScanAll202ResponseHeaders
+}
+
+func (response ScanAll202JSONResponse) VisitScanAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScanAlldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ScanAlldefaultApplicationProblemPlusJSONResponse) VisitScanAllResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -14469,6 +17641,227 @@ func (response SetUserPassworddefaultApplicationProblemPlusJSONResponse) VisitSe
 	return err
 }
 
+type FindVulnerabilitiesRequestObject struct {
+	Params FindVulnerabilitiesParams
+}
+
+type FindVulnerabilitiesResponseObject interface {
+	VisitFindVulnerabilitiesResponse(w http.ResponseWriter) error
+}
+
+type FindVulnerabilities200ResponseHeaders struct {
+	Link *string
+}
+
+type FindVulnerabilities200JSONResponse struct {
+	Body    []VulnerabilitySummary
+	Headers FindVulnerabilities200ResponseHeaders
+}
+
+func (response FindVulnerabilities200JSONResponse) VisitFindVulnerabilitiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FindVulnerabilitiesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response FindVulnerabilitiesdefaultApplicationProblemPlusJSONResponse) VisitFindVulnerabilitiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetVulnerabilityRequestObject struct {
+	Vulnerability string `json:"vulnerability"`
+	Params        GetVulnerabilityParams
+}
+
+type GetVulnerabilityResponseObject interface {
+	VisitGetVulnerabilityResponse(w http.ResponseWriter) error
+}
+
+type GetVulnerability200ResponseHeaders struct {
+	Link *string
+}
+
+type GetVulnerability200JSONResponse struct {
+	Body    Vulnerability
+	Headers GetVulnerability200ResponseHeaders
+}
+
+func (response GetVulnerability200JSONResponse) VisitGetVulnerabilityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetVulnerabilitydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetVulnerabilitydefaultApplicationProblemPlusJSONResponse) VisitGetVulnerabilityResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAliasSourcesRequestObject struct {
+	Params ListAliasSourcesParams
+}
+
+type ListAliasSourcesResponseObject interface {
+	VisitListAliasSourcesResponse(w http.ResponseWriter) error
+}
+
+type ListAliasSources200ResponseHeaders struct {
+	Link *string
+}
+
+type ListAliasSources200JSONResponse struct {
+	Body    []AliasSource
+	Headers ListAliasSources200ResponseHeaders
+}
+
+func (response ListAliasSources200JSONResponse) VisitListAliasSourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAliasSourcesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAliasSourcesdefaultApplicationProblemPlusJSONResponse) VisitListAliasSourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteAliasesRequestObject struct {
+	Source TrustName `json:"source"`
+}
+
+type DeleteAliasesResponseObject interface {
+	VisitDeleteAliasesResponse(w http.ResponseWriter) error
+}
+
+type DeleteAliases204Response struct {
+}
+
+func (response DeleteAliases204Response) VisitDeleteAliasesResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteAliasesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteAliasesdefaultApplicationProblemPlusJSONResponse) VisitDeleteAliasesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutAliasesRequestObject struct {
+	Source TrustName `json:"source"`
+	Body   io.Reader
+}
+
+type PutAliasesResponseObject interface {
+	VisitPutAliasesResponse(w http.ResponseWriter) error
+}
+
+type PutAliases200JSONResponse AliasSource
+
+func (response PutAliases200JSONResponse) VisitPutAliasesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutAliasesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutAliasesdefaultApplicationProblemPlusJSONResponse) VisitPutAliasesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListAudit Audit trail of the hub
@@ -14567,6 +17960,18 @@ type StrictServerInterface interface {
 	// RevokeProjectAuthority Revoke an authority of a project
 	// (POST /projects/{project}/authorities/{authority}/revoke)
 	RevokeProjectAuthority(ctx context.Context, request RevokeProjectAuthorityRequestObject) (RevokeProjectAuthorityResponseObject, error)
+	// ListExceptions List the exceptions of a project
+	// (GET /projects/{project}/exceptions)
+	ListExceptions(ctx context.Context, request ListExceptionsRequestObject) (ListExceptionsResponseObject, error)
+	// CreateException Answer for a vulnerability
+	// (POST /projects/{project}/exceptions)
+	CreateException(ctx context.Context, request CreateExceptionRequestObject) (CreateExceptionResponseObject, error)
+	// DeleteException Take an exception back
+	// (DELETE /projects/{project}/exceptions/{id})
+	DeleteException(ctx context.Context, request DeleteExceptionRequestObject) (DeleteExceptionResponseObject, error)
+	// GetException One exception
+	// (GET /projects/{project}/exceptions/{id})
+	GetException(ctx context.Context, request GetExceptionRequestObject) (GetExceptionResponseObject, error)
 	// ListLabels List labels
 	// (GET /projects/{project}/labels)
 	ListLabels(ctx context.Context, request ListLabelsRequestObject) (ListLabelsResponseObject, error)
@@ -14630,6 +18035,9 @@ type StrictServerInterface interface {
 	// GetArtifact One artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference})
 	GetArtifact(ctx context.Context, request GetArtifactRequestObject) (GetArtifactResponseObject, error)
+	// GetChecks What else scanners found in an artifact
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/checks)
+	GetChecks(ctx context.Context, request GetChecksRequestObject) (GetChecksResponseObject, error)
 	// GetArtifactHistory How an image was built
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/history)
 	GetArtifactHistory(ctx context.Context, request GetArtifactHistoryRequestObject) (GetArtifactHistoryResponseObject, error)
@@ -14651,12 +18059,21 @@ type StrictServerInterface interface {
 	// GetSBOM Bills of materials of an artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/sbom)
 	GetSBOM(ctx context.Context, request GetSBOMRequestObject) (GetSBOMResponseObject, error)
+	// ScanArtifact Scan an image now
+	// (POST /projects/{project}/repositories/{repository}/artifacts/{reference}/scan)
+	ScanArtifact(ctx context.Context, request ScanArtifactRequestObject) (ScanArtifactResponseObject, error)
 	// ListArtifactTags Tags of an artifact
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/tags)
 	ListArtifactTags(ctx context.Context, request ListArtifactTagsRequestObject) (ListArtifactTagsResponseObject, error)
 	// GetVerdict Whether an artifact may be pulled, and why
 	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/verdict)
 	GetVerdict(ctx context.Context, request GetVerdictRequestObject) (GetVerdictResponseObject, error)
+	// ListVulnerabilities Vulnerabilities of an artifact
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/vulnerabilities)
+	ListVulnerabilities(ctx context.Context, request ListVulnerabilitiesRequestObject) (ListVulnerabilitiesResponseObject, error)
+	// DiffVulnerabilities What vulnerabilities differ between two artifacts of a repository
+	// (GET /projects/{project}/repositories/{repository}/artifacts/{reference}/vulnerabilities/diff)
+	DiffVulnerabilities(ctx context.Context, request DiffVulnerabilitiesRequestObject) (DiffVulnerabilitiesResponseObject, error)
 	// ListTags List tags
 	// (GET /projects/{project}/repositories/{repository}/tags)
 	ListTags(ctx context.Context, request ListTagsRequestObject) (ListTagsResponseObject, error)
@@ -14687,6 +18104,15 @@ type StrictServerInterface interface {
 	// RotateRobot Give a robot a new secret
 	// (POST /projects/{project}/robots/{id}/rotate)
 	RotateRobot(ctx context.Context, request RotateRobotRequestObject) (RotateRobotResponseObject, error)
+	// ScanProject Scan all images of a project again
+	// (POST /projects/{project}/scan)
+	ScanProject(ctx context.Context, request ScanProjectRequestObject) (ScanProjectResponseObject, error)
+	// CancelScanJob Stop a scan of the project
+	// (DELETE /projects/{project}/scans/{id})
+	CancelScanJob(ctx context.Context, request CancelScanJobRequestObject) (CancelScanJobResponseObject, error)
+	// GetScanJob How far a scan of the project is
+	// (GET /projects/{project}/scans/{id})
+	GetScanJob(ctx context.Context, request GetScanJobRequestObject) (GetScanJobResponseObject, error)
 	// ListProjectTrustRoots List the trust roots of a project
 	// (GET /projects/{project}/trust-roots)
 	ListProjectTrustRoots(ctx context.Context, request ListProjectTrustRootsRequestObject) (ListProjectTrustRootsResponseObject, error)
@@ -14699,6 +18125,9 @@ type StrictServerInterface interface {
 	// PutProjectTrustRoot Make or change a trust root of a project
 	// (PUT /projects/{project}/trust-roots/{root})
 	PutProjectTrustRoot(ctx context.Context, request PutProjectTrustRootRequestObject) (PutProjectTrustRootResponseObject, error)
+	// ListProjectVulnerabilities Vulnerabilities of a project
+	// (GET /projects/{project}/vulnerabilities)
+	ListProjectVulnerabilities(ctx context.Context, request ListProjectVulnerabilitiesRequestObject) (ListProjectVulnerabilitiesResponseObject, error)
 	// ListRegistries List the existing registries
 	// (GET /registries)
 	ListRegistries(ctx context.Context, request ListRegistriesRequestObject) (ListRegistriesResponseObject, error)
@@ -14714,6 +18143,24 @@ type StrictServerInterface interface {
 	// CheckRegistry Ask an existing registry whether it answers and takes the credentials
 	// (POST /registries/{registry}/check)
 	CheckRegistry(ctx context.Context, request CheckRegistryRequestObject) (CheckRegistryResponseObject, error)
+	// ListScanners List the scanners
+	// (GET /scanners)
+	ListScanners(ctx context.Context, request ListScannersRequestObject) (ListScannersResponseObject, error)
+	// DeleteScanner Forget a scanner
+	// (DELETE /scanners/{scanner})
+	DeleteScanner(ctx context.Context, request DeleteScannerRequestObject) (DeleteScannerResponseObject, error)
+	// GetScanner One scanner
+	// (GET /scanners/{scanner})
+	GetScanner(ctx context.Context, request GetScannerRequestObject) (GetScannerResponseObject, error)
+	// PutScanner Make or change a scanner
+	// (PUT /scanners/{scanner})
+	PutScanner(ctx context.Context, request PutScannerRequestObject) (PutScannerResponseObject, error)
+	// PingScanner Ask a scanner how it is
+	// (POST /scanners/{scanner}/ping)
+	PingScanner(ctx context.Context, request PingScannerRequestObject) (PingScannerResponseObject, error)
+	// ScanAll Scan all images again
+	// (POST /scans)
+	ScanAll(ctx context.Context, request ScanAllRequestObject) (ScanAllResponseObject, error)
 	// ListSchedules List schedules
 	// (GET /schedules)
 	ListSchedules(ctx context.Context, request ListSchedulesRequestObject) (ListSchedulesResponseObject, error)
@@ -14801,6 +18248,21 @@ type StrictServerInterface interface {
 	// SetUserPassword Set the password of a user
 	// (PUT /users/{username}/password)
 	SetUserPassword(ctx context.Context, request SetUserPasswordRequestObject) (SetUserPasswordResponseObject, error)
+	// FindVulnerabilities Look for vulnerabilities
+	// (GET /vulnerabilities)
+	FindVulnerabilities(ctx context.Context, request FindVulnerabilitiesRequestObject) (FindVulnerabilitiesResponseObject, error)
+	// GetVulnerability One vulnerability, and what has it
+	// (GET /vulnerabilities/{vulnerability})
+	GetVulnerability(ctx context.Context, request GetVulnerabilityRequestObject) (GetVulnerabilityResponseObject, error)
+	// ListAliasSources Imported lists of other names
+	// (GET /vulnerability-aliases)
+	ListAliasSources(ctx context.Context, request ListAliasSourcesRequestObject) (ListAliasSourcesResponseObject, error)
+	// DeleteAliases Remove the list of a source
+	// (DELETE /vulnerability-aliases/{source})
+	DeleteAliases(ctx context.Context, request DeleteAliasesRequestObject) (DeleteAliasesResponseObject, error)
+	// PutAliases Import other names of vulnerabilities
+	// (PUT /vulnerability-aliases/{source})
+	PutAliases(ctx context.Context, request PutAliasesRequestObject) (PutAliasesResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -15728,6 +19190,121 @@ func (sh *strictHandler) RevokeProjectAuthority(w http.ResponseWriter, r *http.R
 	}
 }
 
+// ListExceptions operation middleware
+func (sh *strictHandler) ListExceptions(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListExceptionsParams) {
+	var request ListExceptionsRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListExceptions(ctx, request.(ListExceptionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListExceptions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListExceptionsResponseObject); ok {
+		if err := validResponse.VisitListExceptionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateException operation middleware
+func (sh *strictHandler) CreateException(w http.ResponseWriter, r *http.Request, project ProjectParam, params CreateExceptionParams) {
+	var request CreateExceptionRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	var body CreateExceptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateException(ctx, request.(CreateExceptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateException")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateExceptionResponseObject); ok {
+		if err := validResponse.VisitCreateExceptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteException operation middleware
+func (sh *strictHandler) DeleteException(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam) {
+	var request DeleteExceptionRequestObject
+
+	request.Project = project
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteException(ctx, request.(DeleteExceptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteException")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteExceptionResponseObject); ok {
+		if err := validResponse.VisitDeleteExceptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetException operation middleware
+func (sh *strictHandler) GetException(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam) {
+	var request GetExceptionRequestObject
+
+	request.Project = project
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetException(ctx, request.(GetExceptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetException")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetExceptionResponseObject); ok {
+		if err := validResponse.VisitGetExceptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListLabels operation middleware
 func (sh *strictHandler) ListLabels(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListLabelsParams) {
 	var request ListLabelsRequestObject
@@ -16349,6 +19926,35 @@ func (sh *strictHandler) GetArtifact(w http.ResponseWriter, r *http.Request, pro
 	}
 }
 
+// GetChecks operation middleware
+func (sh *strictHandler) GetChecks(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params GetChecksParams) {
+	var request GetChecksRequestObject
+
+	request.Project = project
+	request.Repository = repository
+	request.Reference = reference
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetChecks(ctx, request.(GetChecksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetChecks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetChecksResponseObject); ok {
+		if err := validResponse.VisitGetChecksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetArtifactHistory operation middleware
 func (sh *strictHandler) GetArtifactHistory(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params GetArtifactHistoryParams) {
 	var request GetArtifactHistoryRequestObject
@@ -16552,6 +20158,35 @@ func (sh *strictHandler) GetSBOM(w http.ResponseWriter, r *http.Request, project
 	}
 }
 
+// ScanArtifact operation middleware
+func (sh *strictHandler) ScanArtifact(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ScanArtifactParams) {
+	var request ScanArtifactRequestObject
+
+	request.Project = project
+	request.Repository = repository
+	request.Reference = reference
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ScanArtifact(ctx, request.(ScanArtifactRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ScanArtifact")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ScanArtifactResponseObject); ok {
+		if err := validResponse.VisitScanArtifactResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListArtifactTags operation middleware
 func (sh *strictHandler) ListArtifactTags(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListArtifactTagsParams) {
 	var request ListArtifactTagsRequestObject
@@ -16602,6 +20237,64 @@ func (sh *strictHandler) GetVerdict(w http.ResponseWriter, r *http.Request, proj
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetVerdictResponseObject); ok {
 		if err := validResponse.VisitGetVerdictResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListVulnerabilities operation middleware
+func (sh *strictHandler) ListVulnerabilities(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params ListVulnerabilitiesParams) {
+	var request ListVulnerabilitiesRequestObject
+
+	request.Project = project
+	request.Repository = repository
+	request.Reference = reference
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListVulnerabilities(ctx, request.(ListVulnerabilitiesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListVulnerabilities")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListVulnerabilitiesResponseObject); ok {
+		if err := validResponse.VisitListVulnerabilitiesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DiffVulnerabilities operation middleware
+func (sh *strictHandler) DiffVulnerabilities(w http.ResponseWriter, r *http.Request, project ProjectParam, repository RepositoryParam, reference ReferenceParam, params DiffVulnerabilitiesParams) {
+	var request DiffVulnerabilitiesRequestObject
+
+	request.Project = project
+	request.Repository = repository
+	request.Reference = reference
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DiffVulnerabilities(ctx, request.(DiffVulnerabilitiesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DiffVulnerabilities")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DiffVulnerabilitiesResponseObject); ok {
+		if err := validResponse.VisitDiffVulnerabilitiesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -16917,6 +20610,87 @@ func (sh *strictHandler) RotateRobot(w http.ResponseWriter, r *http.Request, pro
 	}
 }
 
+// ScanProject operation middleware
+func (sh *strictHandler) ScanProject(w http.ResponseWriter, r *http.Request, project ProjectParam, params ScanProjectParams) {
+	var request ScanProjectRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ScanProject(ctx, request.(ScanProjectRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ScanProject")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ScanProjectResponseObject); ok {
+		if err := validResponse.VisitScanProjectResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelScanJob operation middleware
+func (sh *strictHandler) CancelScanJob(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam) {
+	var request CancelScanJobRequestObject
+
+	request.Project = project
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelScanJob(ctx, request.(CancelScanJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelScanJob")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelScanJobResponseObject); ok {
+		if err := validResponse.VisitCancelScanJobResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetScanJob operation middleware
+func (sh *strictHandler) GetScanJob(w http.ResponseWriter, r *http.Request, project ProjectParam, id IDParam) {
+	var request GetScanJobRequestObject
+
+	request.Project = project
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetScanJob(ctx, request.(GetScanJobRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetScanJob")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetScanJobResponseObject); ok {
+		if err := validResponse.VisitGetScanJobResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListProjectTrustRoots operation middleware
 func (sh *strictHandler) ListProjectTrustRoots(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectTrustRootsParams) {
 	var request ListProjectTrustRootsRequestObject
@@ -17027,6 +20801,33 @@ func (sh *strictHandler) PutProjectTrustRoot(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PutProjectTrustRootResponseObject); ok {
 		if err := validResponse.VisitPutProjectTrustRootResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProjectVulnerabilities operation middleware
+func (sh *strictHandler) ListProjectVulnerabilities(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectVulnerabilitiesParams) {
+	var request ListProjectVulnerabilitiesRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProjectVulnerabilities(ctx, request.(ListProjectVulnerabilitiesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProjectVulnerabilities")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProjectVulnerabilitiesResponseObject); ok {
+		if err := validResponse.VisitListProjectVulnerabilitiesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -17166,6 +20967,171 @@ func (sh *strictHandler) CheckRegistry(w http.ResponseWriter, r *http.Request, r
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CheckRegistryResponseObject); ok {
 		if err := validResponse.VisitCheckRegistryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListScanners operation middleware
+func (sh *strictHandler) ListScanners(w http.ResponseWriter, r *http.Request, params ListScannersParams) {
+	var request ListScannersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListScanners(ctx, request.(ListScannersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListScanners")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListScannersResponseObject); ok {
+		if err := validResponse.VisitListScannersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteScanner operation middleware
+func (sh *strictHandler) DeleteScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam, params DeleteScannerParams) {
+	var request DeleteScannerRequestObject
+
+	request.Scanner = scanner
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteScanner(ctx, request.(DeleteScannerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteScanner")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteScannerResponseObject); ok {
+		if err := validResponse.VisitDeleteScannerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetScanner operation middleware
+func (sh *strictHandler) GetScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam) {
+	var request GetScannerRequestObject
+
+	request.Scanner = scanner
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetScanner(ctx, request.(GetScannerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetScanner")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetScannerResponseObject); ok {
+		if err := validResponse.VisitGetScannerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutScanner operation middleware
+func (sh *strictHandler) PutScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam, params PutScannerParams) {
+	var request PutScannerRequestObject
+
+	request.Scanner = scanner
+	request.Params = params
+
+	var body PutScannerJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutScanner(ctx, request.(PutScannerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutScanner")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutScannerResponseObject); ok {
+		if err := validResponse.VisitPutScannerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PingScanner operation middleware
+func (sh *strictHandler) PingScanner(w http.ResponseWriter, r *http.Request, scanner ScannerParam) {
+	var request PingScannerRequestObject
+
+	request.Scanner = scanner
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PingScanner(ctx, request.(PingScannerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PingScanner")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PingScannerResponseObject); ok {
+		if err := validResponse.VisitPingScannerResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ScanAll operation middleware
+func (sh *strictHandler) ScanAll(w http.ResponseWriter, r *http.Request, params ScanAllParams) {
+	var request ScanAllRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ScanAll(ctx, request.(ScanAllRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ScanAll")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ScanAllResponseObject); ok {
+		if err := validResponse.VisitScanAllResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -17976,6 +21942,139 @@ func (sh *strictHandler) SetUserPassword(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(SetUserPasswordResponseObject); ok {
 		if err := validResponse.VisitSetUserPasswordResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// FindVulnerabilities operation middleware
+func (sh *strictHandler) FindVulnerabilities(w http.ResponseWriter, r *http.Request, params FindVulnerabilitiesParams) {
+	var request FindVulnerabilitiesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.FindVulnerabilities(ctx, request.(FindVulnerabilitiesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FindVulnerabilities")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(FindVulnerabilitiesResponseObject); ok {
+		if err := validResponse.VisitFindVulnerabilitiesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetVulnerability operation middleware
+func (sh *strictHandler) GetVulnerability(w http.ResponseWriter, r *http.Request, vulnerability string, params GetVulnerabilityParams) {
+	var request GetVulnerabilityRequestObject
+
+	request.Vulnerability = vulnerability
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetVulnerability(ctx, request.(GetVulnerabilityRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetVulnerability")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetVulnerabilityResponseObject); ok {
+		if err := validResponse.VisitGetVulnerabilityResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListAliasSources operation middleware
+func (sh *strictHandler) ListAliasSources(w http.ResponseWriter, r *http.Request, params ListAliasSourcesParams) {
+	var request ListAliasSourcesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAliasSources(ctx, request.(ListAliasSourcesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAliasSources")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAliasSourcesResponseObject); ok {
+		if err := validResponse.VisitListAliasSourcesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteAliases operation middleware
+func (sh *strictHandler) DeleteAliases(w http.ResponseWriter, r *http.Request, source TrustName) {
+	var request DeleteAliasesRequestObject
+
+	request.Source = source
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteAliases(ctx, request.(DeleteAliasesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteAliases")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteAliasesResponseObject); ok {
+		if err := validResponse.VisitDeleteAliasesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutAliases operation middleware
+func (sh *strictHandler) PutAliases(w http.ResponseWriter, r *http.Request, source TrustName) {
+	var request PutAliasesRequestObject
+
+	request.Source = source
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutAliases(ctx, request.(PutAliasesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutAliases")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutAliasesResponseObject); ok {
+		if err := validResponse.VisitPutAliasesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

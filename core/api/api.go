@@ -20,6 +20,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/inventory"
+	"github.com/hallmarkhub/hallmark/core/scan"
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/upstream"
 	"github.com/hallmarkhub/hallmark/core/web"
@@ -43,6 +44,8 @@ type Options struct {
 	Gate      *gatekeeper.Keeper
 	Upstream  *upstream.Endpoints
 	Inventory *inventory.Inventory
+	Scans     *scan.Service
+	ScanJobs  ScanJobs
 	// Unlink removes what a repository holds in the transaction that removes it (registry/local: DeleteRepository).
 	Unlink func(tx *db.Tx, repository string) error
 	// Health tells how the parts of the hub are; nil: only the database is asked.
@@ -66,6 +69,8 @@ type API struct {
 	gate        *gatekeeper.Keeper
 	upstream    *upstream.Endpoints
 	inventory   *inventory.Inventory
+	scans       *scan.Service
+	scanJobs    ScanJobs
 	unlink      func(tx *db.Tx, repository string) error
 	health      func(ctx context.Context) []Part
 	proxies     *auth.Proxies
@@ -86,7 +91,7 @@ type API struct {
 
 // New makes an API.
 func New(opt Options) (*API, error) {
-	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, gate: opt.Gate, upstream: opt.Upstream, inventory: opt.Inventory, unlink: opt.Unlink,
+	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, gate: opt.Gate, upstream: opt.Upstream, inventory: opt.Inventory, scans: opt.Scans, scanJobs: opt.ScanJobs, unlink: opt.Unlink,
 		health: opt.Health, proxies: opt.Auth.Proxies(), cursors: web.NewCursors(opt.CursorKey), rules: rules(),
 		baseline: opt.Baseline, version: opt.Version, commit: opt.Commit, timeout: opt.Timeout,
 		errors: web.Errors{Log: opt.Log, Challenge: `Bearer realm="Hallmark API"`}}

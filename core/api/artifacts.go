@@ -13,11 +13,17 @@ import (
 )
 
 func showArtifact(v *store.Artifact) Artifact {
-	out := Artifact{Digest: v.Digest, MediaType: v.MediaType, ArtifactType: v.ArtifactType, Size: v.Size, Platforms: []Platform{},
+	out := Artifact{Digest: v.Digest, MediaType: v.MediaType, ArtifactType: v.ArtifactType, Size: v.Size, Platforms: []Platform{}, Sboms: []SBOMSource{},
 		Tags: append([]string{}, v.Tags...), Labels: append([]string{}, v.Labels...), Subject: optional(v.Subject),
 		PushedAt: v.PushedAt, PushedBy: v.PushedBy, Pulls: v.Pulls}
+	for _, source := range v.SBOMs {
+		out.Sboms = append(out.Sboms, SBOMSource(source))
+	}
 	if v.Annotations != nil {
 		out.Annotations = &v.Annotations
+	}
+	if v.Scan != nil {
+		out.Scan = showScan(v.Scan)
 	}
 	for _, p := range v.Platforms {
 		out.Platforms = append(out.Platforms, Platform{OS: p.OS, Architecture: p.Architecture, Variant: optional(p.Variant),

@@ -131,7 +131,7 @@ func (c *copying) referrers(ctx context.Context, subject digest.Digest, depth in
 		}
 		for _, d := range page.Manifests {
 			// What the hub says of it there is not so here; if it is wanted here, the hub says it here.
-			if hubs, err := c.a.store.AttachedVerdict(ctx, c.from, string(d.Digest)); err != nil || hubs {
+			if hubs, err := c.a.store.Attached(ctx, c.from, string(d.Digest)); err != nil || hubs {
 				if err != nil {
 					return err
 				}

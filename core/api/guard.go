@@ -214,6 +214,9 @@ func pathValue(r *http.Request, name string) string {
 
 // checkedBody reads the body, if the operation has one, and puts it back for the generated code.
 func checkedBody(w http.ResponseWriter, r *http.Request, op *spec.Operation) ([]byte, error) {
+	if op.File {
+		return nil, nil
+	}
 	if op.Body == nil {
 		if r.ContentLength != 0 && r.Method != http.MethodGet && r.Method != http.MethodHead {
 			if n, _ := io.CopyN(io.Discard, r.Body, 1); n > 0 {

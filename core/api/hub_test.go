@@ -24,6 +24,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/gatekeeper"
 	"github.com/hallmarkhub/hallmark/core/inventory"
 	"github.com/hallmarkhub/hallmark/core/ledger"
+	"github.com/hallmarkhub/hallmark/core/scan"
 	"github.com/hallmarkhub/hallmark/core/seal"
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/trust"
@@ -103,6 +104,7 @@ func startHub(t testing.TB, d *db.DB) *hub {
 	h.jobs = jobservice.New(d, jobqueue.New(), jobservice.Options{Log: log})
 	h.reg = access.Wrap(loc, h.dir)
 	h.api, err = New(Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.reg, Gate: h.keeper, Upstream: upstream.NewEndpoints(h.store, ring), Inventory: h.inventory, Unlink: loc.DeleteRepository,
+		Scans: scan.New(scan.Options{Store: h.store, Keyring: ring, Registry: loc}), ScanJobs: h.scanJobs(),
 		CursorKey: bytes.Repeat([]byte{9}, 32), Version: "1.2.3", Log: log})
 	must(err)
 	h.h = web.Origin(h.auth.Proxies(), h.api.Handler())

@@ -94,6 +94,17 @@ func matrix() map[string]expectation {
 		"deleteRegistry": {"admin", 428, "", ""},
 		"checkRegistry":  {"admin", 400, "", "x=1"},
 
+		"putScanner":    {"admin", 400, "{}", ""},
+		"getScanner":    {"admin", 200, "", ""},
+		"listScanners":  {"admin", 200, "", ""},
+		"deleteScanner": {"admin", 428, "", ""},
+		"pingScanner":   {"admin", 400, "", "x=1"},
+		"scanAll":       {"admin", 400, "", "x=1"},
+		"scanProject":   {"maintainer", 400, "", "x=1"},
+		"getScanJob":    {"maintainer", 404, "", ""},
+		"cancelScanJob": {"maintainer", 404, "", ""},
+		"scanArtifact":  {"delete", 400, "", "x=1"},
+
 		"createProject": {"signed in", 400, "{}", ""},
 		"listProjects":  {"everybody", 200, "", ""},
 		"getProject":    {"read", 200, "", ""},
@@ -141,6 +152,16 @@ func matrix() map[string]expectation {
 		"diffPackages":         {"pull", 200, "", "against=1.0"},
 		"findPackage":          {"everybody", 200, "", "purl=pkg:npm/a"},
 
+		"listVulnerabilities":        {"pull", 200, "", ""},
+		"diffVulnerabilities":        {"pull", 200, "", "with=1.0"},
+		"getChecks":                  {"pull", 200, "", ""},
+		"listProjectVulnerabilities": {"read", 200, "", ""},
+		"findVulnerabilities":        {"everybody", 200, "", ""},
+		"getVulnerability":           {"everybody", 200, "", ""},
+		"listAliasSources":           {"info", 200, "", ""},
+		"putAliases":                 {"admin", 400, "{}", ""},
+		"deleteAliases":              {"admin", 404, "", ""},
+
 		"listAuthorities": {"info", 200, "", ""},
 		"getAuthority":    {"info", 200, "", ""},
 		"putAuthority":    {"admin", 400, "{}", ""},
@@ -170,6 +191,10 @@ func matrix() map[string]expectation {
 		"revokeProjectAuthority": {"owner", 400, "", "x=1"},
 
 		"dryRunProjectPolicy": {"owner", 400, "{}", ""},
+		"createException":     {"owner", 400, "{}", ""},
+		"listExceptions":      {"owner", 200, "", ""},
+		"getException":        {"owner", 404, "", ""},
+		"deleteException":     {"owner", 404, "", ""},
 		"getVerdict":          {"pull", 200, "", ""},
 
 		"listAudit":          {"admin", 200, "", ""},
@@ -211,7 +236,9 @@ func populate(t *testing.T, h *hub) *population {
 	}
 	for name, v := range map[string]core.Visibility{"team": core.Private, "open": core.Public} {
 		project := h.project(name, v, roles)
-		h.attach(name+"/app", h.image(name+"/app", "x", "1.0"), "application/spdx+json", spdx("x", "pkg:npm/a"))
+		image := h.image(name+"/app", "x", "1.0")
+		h.attach(name+"/app", image, "application/spdx+json", spdx("x", "pkg:npm/a"))
+		h.scanned(name+"/app", image, "trivy", &core.Scan{Matched: true, Findings: []core.Finding{{ID: "CVE-2024-1", Severity: core.SeverityLow, Package: "a"}}})
 		if _, _, err := h.store.PutLabel(h.ctx, project, "reviewed", store.LabelFields{}, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -226,6 +253,9 @@ func populate(t *testing.T, h *hub) *population {
 		}
 	}
 	p.trust(nil, "private")
+	if _, _, err := h.api.scans.Save(h.ctx, "existing", store.ScannerPut{URL: "https://scanner.test"}, 0); err != nil {
+		h.t.Fatal(err)
+	}
 	if _, _, err := h.api.upstream.Save(h.ctx, "existing", store.RegistryPut{URL: "https://registry.test"}, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -268,13 +298,14 @@ func (p *population) newRobot(project *core.Project) (*store.Robot, string) {
 func (p *population) path(template, project string) string {
 	id := "0198c1a2-7d33-7c41-9a5e-5d1f0f6a2b10"
 	switch {
-	case strings.Contains(template, "/robots/"):
+	case strings.Contains(template, "/robots/"), strings.Contains(template, "/scans/"): // no scan has the id of a robot
 		id = p.robot[project]
 	case strings.Contains(template, "/jobs/"):
 		id = p.job
 	}
 	return strings.NewReplacer("{project}", project, "{username}", "subject", "{id}", id, "{label}", "reviewed", "{repository}", "app",
 		"{tag}", "1.0", "{reference}", "1.0", "{authority}", "release", "{root}", "private", "{policy}", "signed", "{registry}", "existing",
+		"{scanner}", "existing", "{vulnerability}", "CVE-2024-1", "{source}", "cnnvd",
 		"{schedule}", "tidy").Replace(template)
 }
 

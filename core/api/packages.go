@@ -27,24 +27,23 @@ func (a *API) FindPackage(ctx context.Context, r FindPackageRequestObject) (Find
 	if q.After, err = positionOf(at.after); err != nil {
 		return nil, err
 	}
-	st, err := a.directory.LiveStanding(ctx, c.principal, "")
+	who, may, err := a.seeing(ctx, c.principal)
 	if err != nil {
 		return nil, err
 	}
-	who := *c.principal
-	who.Admin = who.Admin && st.Admin
-	may := func(action core.Action) func(p store.ListedProject, repository string) bool {
-		return func(p store.ListedProject, repository string) bool {
-			there := st
-			there.Project, there.Role = &p.Project, p.Role
-			return access.Stands(&who, action, repository, there)
-		}
-	}
 	q.N, q.Sees = at.n, may(core.ActionPull)
+	if isTrue(r.Params.Fixed) {
+		q.N = min(q.N, maxFixed)
+	}
 	var hits []inventory.Hit
 	more := false
 	if at.n > 0 {
-		if hits, more, err = a.inventory.Search(ctx, &who, q); err != nil {
+		if hits, more, err = a.inventory.Search(ctx, who, q); err != nil {
+			return nil, err
+		}
+	}
+	if isTrue(r.Params.Fixed) {
+		if err := a.inventory.Fixed(ctx, hits, q.Package); err != nil {
 			return nil, err
 		}
 	}
@@ -64,6 +63,29 @@ func (a *API) FindPackage(ctx context.Context, r FindPackageRequestObject) (Find
 	}
 	return FindPackage200JSONResponse{Body: items, Headers: FindPackage200ResponseHeaders{Link: link}}, nil
 }
+
+// mayIn says whether somebody may do an action in a project of a list, and on a repository there.
+type mayIn func(action core.Action) func(p store.ListedProject, repository string) bool
+
+// seeing is who asks as he stands now, and what he may do in projects of a list.
+func (a *API) seeing(ctx context.Context, p *core.Principal) (*core.Principal, mayIn, error) {
+	st, err := a.directory.LiveStanding(ctx, p, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	who := *p
+	who.Admin = who.Admin && st.Admin
+	return &who, func(action core.Action) func(p store.ListedProject, repository string) bool {
+		return func(p store.ListedProject, repository string) bool {
+			there := st
+			there.Project, there.Role = &p.Project, p.Role
+			return access.Stands(&who, action, repository, there)
+		}
+	}, nil
+}
+
+// maxFixed is how many items a page has whose repositories are looked through for fixes.
+const maxFixed = 50
 
 func packageQuery(v FindPackageParams) (q inventory.Query, err error) {
 	p, err := sbom.ParsePURL(v.Purl)
@@ -107,6 +129,13 @@ func showHit(p core.Package, h inventory.Hit) PackageHit {
 	out := PackageHit{Purl: sbom.PURL(&p), Version: h.Version, Project: h.Project.Name, Repository: strings.TrimPrefix(h.Repository, h.Project.Name+"/"),
 		FullName: h.Repository, Digest: h.Digest, Tags: append([]string{}, h.Tags...), Source: SBOMSource(h.Source), Trusted: h.Trusted,
 		Signer: optional(h.Signer), Document: h.Document, Format: h.Format}
+	if h.Fixes != nil {
+		fixed := []PackageFix{}
+		for _, f := range h.Fixes {
+			fixed = append(fixed, PackageFix{Tag: f.Tag, Digest: f.Digest, Change: PackageFixChange(f.Change), Versions: append([]string{}, f.Versions...)})
+		}
+		out.FixedBy = &fixed
+	}
 	if h.Pulls != nil {
 		pulled := []Puller{}
 		for _, u := range h.Pulls {

@@ -10,7 +10,8 @@ import (
 
 func showProject(p *core.Project, role core.Role) Project {
 	return Project{ID: p.ID, Name: p.Name, Visibility: Visibility(p.Visibility), Baseline: Baseline(p.Baseline), Description: p.Description,
-		QuotaBytes: p.QuotaBytes, SparseIndexes: p.SparseIndexes, AttachVerdicts: p.AttachVerdicts, Registry: optional(p.Registry),
+		QuotaBytes: p.QuotaBytes, SparseIndexes: p.SparseIndexes, AttachVerdicts: p.AttachVerdicts, Scanner: p.Scanner,
+		ScanOnPush: p.ScanOnPush, ScanSchedule: p.ScanSchedule, SbomOnPush: p.SBOMOnPush, Registry: optional(p.Registry),
 		Role: optional(Role(role)), CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt}
 }
 
@@ -39,7 +40,7 @@ func (a *API) CreateProject(ctx context.Context, r CreateProjectRequestObject) (
 	if r.Body.SparseIndexes != nil {
 		n.SparseIndexes = *r.Body.SparseIndexes
 	}
-	n.AttachVerdicts = isTrue(r.Body.AttachVerdicts)
+	n.AttachVerdicts, n.SBOMOnPush = isTrue(r.Body.AttachVerdicts), r.Body.SbomOnPush
 	p, err := a.store.CreateProject(ctx, n)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func (a *API) registryAllowed(c *call) error {
 // policyAllowed refuses what lowers a guard from anybody but an owner.
 func (a *API) policyAllowed(c *call) error {
 	return a.mayAlso(c, core.ActionProjectPolicy, core.Errorf(core.CodeForbidden,
-		"visibility, baseline, sparse indexes and attached verdicts need %s in the project: change the description alone, or ask an owner",
+		"visibility, baseline, sparse indexes, what the hub attaches and which scanner scans what is pushed need %s in the project: change the description alone, or ask an owner",
 		needed(core.ActionProjectPolicy)))
 }
 
@@ -123,7 +124,7 @@ func (a *API) UpdateProject(ctx context.Context, r UpdateProjectRequestObject) (
 		return nil, err
 	}
 	b := r.Body
-	if b.Visibility != nil || b.Baseline != nil || b.SparseIndexes != nil || b.AttachVerdicts != nil {
+	if b.Visibility != nil || b.Baseline != nil || b.SparseIndexes != nil || b.AttachVerdicts != nil || b.Scanner != nil || b.ScanOnPush != nil || b.SbomOnPush != nil {
 		if err := a.policyAllowed(c); err != nil {
 			return nil, err
 		}
@@ -133,9 +134,15 @@ func (a *API) UpdateProject(ctx context.Context, r UpdateProjectRequestObject) (
 			return nil, err
 		}
 	}
+	if b.ScanSchedule != nil {
+		if err := checkScanSchedule(*b.ScanSchedule, a.store.Now()); err != nil {
+			return nil, err
+		}
+	}
 	p, err := a.store.UpdateProject(ctx, c.project(), store.ProjectPatch{Visibility: (*core.Visibility)(b.Visibility),
 		Baseline: (*core.Baseline)(b.Baseline), Description: b.Description, SparseIndexes: b.SparseIndexes, QuotaBytes: b.QuotaBytes,
-		AttachVerdicts: b.AttachVerdicts}, revision)
+		AttachVerdicts: b.AttachVerdicts, Scanner: b.Scanner, ScanOnPush: b.ScanOnPush, ScanSchedule: b.ScanSchedule,
+		SBOMOnPush: b.SbomOnPush}, revision)
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,17 @@ func rules() map[string]rule {
 		"deleteRegistry": {action: core.ActionHubRegistryWrite},
 		"checkRegistry":  {action: core.ActionHubRegistryWrite},
 
+		"putScanner":    {action: core.ActionHubScannerWrite},
+		"getScanner":    {action: core.ActionHubScannerRead},
+		"listScanners":  {action: core.ActionHubScannerRead},
+		"deleteScanner": {action: core.ActionHubScannerWrite},
+		"pingScanner":   {action: core.ActionHubScannerWrite},
+		"scanAll":       {action: core.ActionHubScannerWrite},
+		"scanProject":   {action: core.ActionProjectWrite, on: onProject},
+		"getScanJob":    {action: core.ActionProjectWrite, on: onProject},
+		"cancelScanJob": {action: core.ActionProjectWrite, on: onProject},
+		"scanArtifact":  {action: core.ActionScan, on: onRepository, stored: true},
+
 		"createProject": {action: core.ActionHubProjectCreate},
 		"listProjects":  {on: onAnybody},
 		"getProject":    {action: core.ActionProjectRead, on: onProject},
@@ -111,6 +122,16 @@ func rules() map[string]rule {
 		"diffPackages":         {action: core.ActionPull, on: onRepository},
 		"findPackage":          {on: onAnybody}, // in what one may pull
 
+		"listVulnerabilities":        {action: core.ActionPull, on: onRepository},
+		"diffVulnerabilities":        {action: core.ActionPull, on: onRepository},
+		"getChecks":                  {action: core.ActionPull, on: onRepository},
+		"listProjectVulnerabilities": {action: core.ActionProjectRead, on: onProject},
+		"findVulnerabilities":        {on: onAnybody}, // in what one may pull
+		"getVulnerability":           {on: onAnybody}, // likewise
+		"listAliasSources":           {action: core.ActionHubInfoRead},
+		"putAliases":                 {action: core.ActionHubAliasWrite},
+		"deleteAliases":              {action: core.ActionHubAliasWrite},
+
 		// Projects build on what the hub trusts and demands, so everybody may know it.
 		"listAuthorities": {action: core.ActionHubInfoRead},
 		"getAuthority":    {action: core.ActionHubInfoRead},
@@ -140,6 +161,10 @@ func rules() map[string]rule {
 		"putProjectPolicy":       {action: core.ActionProjectPolicy, on: onProject},
 		"deleteProjectPolicy":    {action: core.ActionProjectPolicy, on: onProject},
 		"dryRunProjectPolicy":    {action: core.ActionProjectPolicy, on: onProject, stored: true},
+		"createException":        {action: core.ActionProjectPolicy, on: onProject},
+		"listExceptions":         {action: core.ActionProjectPolicy, on: onProject},
+		"getException":           {action: core.ActionProjectPolicy, on: onProject},
+		"deleteException":        {action: core.ActionProjectPolicy, on: onProject},
 		"getVerdict":             {action: core.ActionPull, on: onRepository},
 
 		"listAudit":          {action: core.ActionHubAuditRead},

@@ -78,6 +78,14 @@ func (a *Authenticator) tokenPrincipal(ctx context.Context, v *verifiedToken) (*
 		if b, err = a.bindRobot(ctx, v, st); err != nil {
 			return nil, err
 		}
+	case core.KindJob:
+		if b != nil && b.lasts(now) {
+			return b.principal, nil
+		}
+		var err error
+		if b, err = a.bindJob(ctx, v); err != nil {
+			return nil, err
+		}
 	default:
 		return nil, errToken()
 	}

@@ -54,6 +54,7 @@ type claims struct {
 	Credential string        `json:"cred,omitzero"` // what the token was got with
 	Generation string        `json:"gen,omitzero"`  // of the password or secret that was
 	Access     []accessEntry `json:"access"`
+	Image      *imageClaim   `json:"image,omitzero"` // of a job, which has no access besides
 }
 
 // verifiedToken is a token whose signature and claims were found right. It is remembered by the SHA-256 of the token,
@@ -94,10 +95,12 @@ func (t *tokens) issue(ctx context.Context, p proven, entries []accessEntry) (to
 	}
 	at = t.now()
 	key := set.signer(at)
-	payload, err := json.Marshal(&claims{
+	c := claims{
 		Issuer: tokenIssuer, Subject: p.Actor(), Audience: t.audience, ID: rand.Text(), Credential: p.Credential, Generation: p.generation,
-		IssuedAt: at.Unix(), NotBefore: at.Unix(), Expires: at.Add(t.life).Unix(), Access: entries,
-	})
+		IssuedAt: at.Unix(), NotBefore: at.Unix(), Access: entries, Image: imageOf(p.Principal),
+	}
+	c.Expires = at.Add(t.lifeOf(&c)).Unix()
+	payload, err := json.Marshal(&c)
 	if err != nil {
 		return "", at, err
 	}
@@ -185,6 +188,9 @@ func (t *tokens) open(ctx context.Context, token string) (*verifiedToken, error)
 	v.grants = access.Grants(scopes)
 	kind, id, _ := strings.Cut(v.Subject, ":")
 	v.kind, v.id = core.PrincipalKind(kind), id
+	if (v.kind == core.KindJob) != (v.Image != nil) {
+		return nil, errToken()
+	}
 	if v.kind == core.KindAnonymous {
 		p := core.Anonymous()
 		p.Grants, p.RegistryToken = v.grants, true
@@ -195,7 +201,15 @@ func (t *tokens) open(ctx context.Context, token string) (*verifiedToken, error)
 
 func (t *tokens) alive(v *verifiedToken) bool {
 	now, leeway := t.now().Unix(), int64(tokenLeeway/time.Second)
-	return now < v.Expires+leeway && now >= v.NotBefore-leeway && v.Expires-v.NotBefore <= int64(t.life/time.Second)
+	return now < v.Expires+leeway && now >= v.NotBefore-leeway && v.Expires-v.NotBefore <= int64(t.lifeOf(&v.claims)/time.Second)
+}
+
+// lifeOf is how long a token lives at most.
+func (t *tokens) lifeOf(c *claims) time.Duration {
+	if c.Image != nil {
+		return OneImageLife
+	}
+	return t.life
 }
 
 func errToken() *core.Error {

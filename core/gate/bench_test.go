@@ -111,3 +111,20 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFindings: an image with many vulnerabilities, all of which pass.
+func BenchmarkFindings(b *testing.B) {
+	p := policy(b, "p", "vulnerabilities: {maxSeverity: High, scanMaxAge: 24h}")
+	s := scanOf()
+	for i := range 1000 {
+		s.Findings = append(s.Findings, vulnerability("CVE-"+strconv.Itoa(i), core.SeverityHigh, "1"))
+	}
+	in := input([]*Policy{p})
+	in.Scans = []core.Scan{s}
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := Decide(in, now); !d.Allowed() {
+			b.Fatal(codes(d))
+		}
+	}
+}

@@ -30,6 +30,11 @@ func (p *Policy) Check(registered *Registered, now time.Time) error {
 			r.add(x.place, "the exemption of %s has ended already", short(x.digest))
 		}
 	}
+	for _, x := range p.allowances() {
+		if !now.Before(x.expires) {
+			r.add(x.place, "%s is allowed until %s, which is over already", x.id, x.expires.UTC().Format(time.DateOnly))
+		}
+	}
 	return r.err()
 }
 

@@ -80,6 +80,13 @@ func (e *evaluation) result(p *Policy) (r Result, until time.Time) {
 		return Result{Policy: p, Outcome: OutcomeExempt, Exempt: x.reason}, x.expires
 	}
 	s := e.policy()
+	if s.ok && e.warned {
+		r = Result{Policy: p, Outcome: OutcomeWarned, Reasons: e.scanReasons(true, nil)}
+		if p.mode == ModeAudit {
+			r.Outcome = OutcomeAudited
+		}
+		return r, s.until
+	}
 	if s.ok {
 		return Result{Policy: p, Outcome: OutcomeAllowed}, s.until
 	}

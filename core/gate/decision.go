@@ -77,13 +77,17 @@ const (
 	TlogMissing        Code = "TLOG_MISSING"
 	Expired            Code = "EXPIRED"
 	PredicateRejected  Code = "PREDICATE_REJECTED"
+	NotScanned         Code = "NOT_SCANNED" // never, not to the end, or not for what is asked
+	ScanStale          Code = "SCAN_STALE"
+	TooSevere          Code = "SEVERITY"
+	NotCompliant       Code = "COMPLIANCE"
 	EvidencePending    Code = "EVIDENCE_PENDING"
 	VerifierError      Code = "VERIFIER_ERROR"
 )
 
 // Reason is one thing that is missing, for the details of an error.
 type Reason struct {
-	Rule   string `json:"rule"` // signature, or the name of an attestation rule
+	Rule   string `json:"rule"` // signature, vulnerabilities, compliance, or the name of an attestation rule
 	Code   Code   `json:"code"`
 	Text   string `json:"text"`             // in English; In says it in others
 	Fix    string `json:"fix,omitempty"`    // a command that would put it right

@@ -14,6 +14,7 @@ type evaluation struct {
 	soon time.Time // earliest moment at which a refusal could turn without anything being changed
 	// assumed is the authority that is taken to have vouched for everything; nil outside of Repairs.
 	assumed *authority
+	warned  bool // it holds because what is not scanned is only warned of
 	fault   error
 
 	statements map[string]*statement // by content
@@ -32,8 +33,20 @@ func (e *evaluation) later(t time.Time) {
 
 func (e *evaluation) own() view { return view{e.in.Digest, e.in.Evidence} }
 
-// policy reports whether e.p is satisfied, by what its index rule lets count.
+// policy reports whether e.p is satisfied: somebody has vouched as it wants, and no scan says otherwise. However the rules
+// about who vouches are put together, a scan is no alternative to them, and none of them is one to it.
 func (e *evaluation) policy() span {
+	s := span{ok: true}
+	if len(e.p.rules) > 0 || !e.p.looks() {
+		s = e.vouched()
+	}
+	clean, warned := e.clean()
+	s, e.warned = s.and(clean), warned
+	return s
+}
+
+// vouched reports whether somebody has, by what the index rule lets count.
+func (e *evaluation) vouched() span {
 	own := e.rules(e.own())
 	s := e.p.fold(own)
 	switch e.p.index {

@@ -23,7 +23,9 @@ type Input struct {
 	Indexes  []Related       // that list Digest in the same repository, nested ones too
 	Children []Related       // that Digest lists, nested ones too; nil: not known, which refuses where it matters
 	Scans    []core.Scan     // what scanners found last in Digest
-	Pending  bool            // more has arrived than has been verified
+	// Exceptions are those of the project, and of no other one.
+	Exceptions *Exceptions
+	Pending    bool // more has arrived than has been verified
 
 	// Statement reads the signed statement of an attestation: the bytes whose digest is Payload. It is called only for
 	// evidence of trusted signers, and only where a rule looks into it.
@@ -36,6 +38,7 @@ type Input struct {
 // Related is another manifest of the same repository, and what is said about it.
 type Related struct {
 	Digest   string
+	Runs     bool // an image that can be run, of what an index lists: no index, and nothing for an unknown platform
 	Evidence []core.Evidence
 	Scans    []core.Scan
 }

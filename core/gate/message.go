@@ -30,9 +30,14 @@ func (d *Decision) Message(link string) string {
 func (d *Decision) Warnings(link string) []string {
 	var list []string
 	for _, r := range d.Results() {
-		if r.Outcome == OutcomeWarned {
-			list = append(list, d.sentence(&r, 0, "would be refused", link))
+		if r.Outcome != OutcomeWarned {
+			continue
 		}
+		verb := "would be refused"
+		if r.Policy.mode == ModeEnforce { // which is all that it does to what is not scanned
+			verb = "is served with a warning"
+		}
+		list = append(list, d.sentence(&r, 0, verb, link))
 	}
 	return list
 }
@@ -54,14 +59,14 @@ func (d *Decision) sentence(r *Result, more int, verb, link string) string {
 	}
 	fmt.Fprintf(&b, "%s@%s %s: ", printable(clip(d.Repository, 120)), short(d.Digest), verb)
 	var texts []string
-	fix, unregistered := "", false
+	fix, unregistered, severe := "", false, false
 	for _, x := range r.Reasons {
 		if len(texts) == 0 || texts[len(texts)-1] != x.Text {
 			texts = append(texts, x.Text)
 		}
 		unregistered = unregistered || x.Code == NoKey
 		if fix == "" || x.Code == NoKey && !strings.HasPrefix(fix, registerCommand) && !strings.HasPrefix(fix, rootCommand) {
-			fix = x.Fix
+			fix, severe = x.Fix, x.Code == TooSevere
 		}
 	}
 	between := "; "
@@ -79,6 +84,8 @@ func (d *Decision) sentence(r *Result, more int, verb, link string) string {
 		return fit(b.String(), "Register one: "+fix+" , then sign; or set the baseline of project "+projectOf(d.Repository)+" to warn: hallmark project set "+projectOf(d.Repository)+" --baseline warn", link)
 	case unregistered:
 		return fit(b.String(), "Register it: "+fix, link)
+	case severe:
+		return fit(b.String(), "Update what has them, or answer for it: "+fix, link)
 	}
 	return fit(b.String(), "To put it right: "+fix, link)
 }

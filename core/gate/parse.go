@@ -13,6 +13,11 @@ const (
 	maxPrincipals  = 64
 	maxDigests     = 256
 	maxAnnotations = 32
+	maxAllowed     = 256 // vulnerabilities or checks that are let through
+	maxScanners    = 16
+	maxLicences    = 256
+	maxLabels      = 32
+	maxKinds       = 16 // of checks
 )
 
 // document is a policy as it was written.
@@ -29,6 +34,7 @@ type document struct {
 	signature     *rawRule
 	attestations  []rawRule
 	vulns         *rawVulnerabilities
+	content       *rawCompliance
 	principals    []rawPrincipal
 	digests       []rawDigest
 }
@@ -108,6 +114,7 @@ func (d *decoder) spec(doc *document, n *yaml.Node, at place) {
 		"signature":       func(n *yaml.Node, at place) { doc.signature = d.signature(n, at) },
 		"attestations":    list(d, &doc.attestations, maxRules, d.attestation),
 		"vulnerabilities": func(n *yaml.Node, at place) { doc.vulns = d.vulnerabilities(n, at) },
+		"compliance":      func(n *yaml.Node, at place) { doc.content = d.compliance(n, at) },
 		"exempt": func(n *yaml.Node, at place) {
 			d.object(n, at, map[string]field{
 				"principals": list(d, &doc.principals, maxPrincipals, d.principal),

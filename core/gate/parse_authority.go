@@ -75,37 +75,3 @@ func (d *decoder) keyless(n *yaml.Node, at place) *rawKeyless {
 		})})
 	return k
 }
-
-// rawVulnerabilities is read and checked, so that a document can be written today; see validateVulnerabilities.
-type rawVulnerabilities struct {
-	place
-	source, severity, scanMaxAge, onMissing text
-	ignoreUnfixed                           flag
-	allow                                   []rawAllow
-	vex                                     []text
-}
-
-type rawAllow struct {
-	place
-	id, expires, reason text
-}
-
-func (d *decoder) vulnerabilities(n *yaml.Node, at place) *rawVulnerabilities {
-	v := &rawVulnerabilities{place: at}
-	d.object(n, at, map[string]field{
-		"source":        d.text(&v.source),
-		"maxSeverity":   d.text(&v.severity),
-		"ignoreUnfixed": d.flag(&v.ignoreUnfixed),
-		"scanMaxAge":    d.text(&v.scanMaxAge),
-		"onMissing":     d.text(&v.onMissing),
-		"allow": list(d, &v.allow, maxDigests, func(n *yaml.Node, at place) rawAllow {
-			a := rawAllow{place: at}
-			d.object(n, at, map[string]field{"id": d.text(&a.id), "expires": d.text(&a.expires), "reason": d.text(&a.reason)})
-			return a
-		}),
-		"vex": func(n *yaml.Node, at place) {
-			d.object(n, at, map[string]field{"authorities": d.texts(&v.vex, maxAuthorities)})
-		},
-	})
-	return v
-}

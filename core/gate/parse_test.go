@@ -112,7 +112,7 @@ func TestWhatCannotWorkIsRefusedWithItsLine(t *testing.T) {
 	gha := `issuer: "https://token.actions.githubusercontent.com"`
 	for _, tt := range []struct{ name, spec, want string }{
 		// The document.
-		{"unknown field", anA + sig + "colour: red", "line 7: unknown field \"colour\": spec has attestations, authorities, exempt, formats, index,"},
+		{"unknown field", anA + sig + "colour: red", "line 7: unknown field \"colour\": spec has attestations, authorities, compliance, exempt, formats, index,"},
 		{"unknown field below", anA + "signature: {require: {allOf: [a], most: 1}}", `line 6: unknown field "most": require has allOf, anyOf`},
 		{"a field twice", anA + sig + sig, "line 7: signature stands here twice"},
 		{"no value", anA + sig + "match:", "line 7: match has no value"},
@@ -140,9 +140,24 @@ func TestWhatCannotWorkIsRefusedWithItsLine(t *testing.T) {
 		{"in allOf and anyOf", anA + "signature: {require: {allOf: [a], anyOf: {of: [a]}}}", "line 6: authority a stands here twice"},
 		{"enforced tags", anA + sig + "match: {tags: [latest]}", "line 7: tags go with mode warn or audit only"},
 		{"no format left", anA + sig + "formats: {bundle: false, legacySignature: false}", "line 7: formats leaves none in which a signature"},
-		{"vulnerabilities", anA + sig + "vulnerabilities: {maxSeverity: High}", "line 7: vulnerabilities cannot be part of a policy yet"},
-		{"all of vulnerabilities", anA + sig + "vulnerabilities: {source: either, maxSeverity: High, ignoreUnfixed: true, scanMaxAge: 168h, onMissing: deny, vex: {authorities: [a]}, allow: [{id: CVE-2024-1, expires: 2027-01-01, reason: x}]}", "line 7: vulnerabilities cannot be part of a policy yet"},
-		{"an allowed vulnerability for ever", anA + sig + "vulnerabilities: {allow: [{id: CVE-2024-1}]}", "line 7: an allowed vulnerability has an id"},
+		{"no severity", anA + sig + "vulnerabilities: {ignoreUnfixed: true}", "line 7: vulnerabilities does not say what is too bad"},
+		{"an allowed vulnerability for ever", anA + sig + "vulnerabilities: {maxSeverity: High, allow: [{id: CVE-2024-1}]}", "line 7: what is allowed has an id"},
+		{"an allowed vulnerability without a reason", anA + sig + "vulnerabilities: {maxSeverity: High, allow: [{id: CVE-2024-1, expires: 2027-01-01, reason: ' '}]}", "line 7: what is allowed has an id"},
+		{"an allowed package that is none", anA + sig + "vulnerabilities: {maxSeverity: High, allow: [{id: CVE-2024-1, expires: 2027-01-01, reason: x, purl: openssl}]}", "line 7: this is no package URL"},
+		{"attestations by nobody", "vulnerabilities: {maxSeverity: High, source: attestation}", "line 5: source attestation needs somebody"},
+		{"VEX by nobody known", anA + sig + "vulnerabilities: {maxSeverity: High, vex: {authorities: [b]}}", `line 7: there is no authority "b"`},
+		{"VEX in no format", anA + "vulnerabilities: {maxSeverity: High, vex: {authorities: [a]}}\nformats: {bundle: false, legacyAttestation: false}", "line 7: formats leaves none in which an attestation"},
+		{"scanners of attestations", anA + sig + "vulnerabilities: {maxSeverity: High, source: attestation, scanners: [trivy]}", "line 7: scanners goes with source"},
+		{"a scanner twice", anA + sig + "vulnerabilities: {maxSeverity: High, scanners: [trivy, trivy]}", "line 7: scanners are names"},
+		{"an unknown onMissing", anA + sig + "vulnerabilities: {maxSeverity: High, onMissing: maybe}", "line 7: onMissing is one of deny, allow, warn"},
+		{"a rule by the name of a block", anA + sig + "attestations: [{name: compliance, predicateTypes: [spdx], require: {allOf: [a]}}]", "line 7: an attestation rule needs a name"},
+		{"compliance with nothing", "compliance: {onMissing: deny}", "line 5: compliance wants nothing"},
+		{"secrets that may be", "compliance: {secrets: allow}", "line 5: secrets is one of deny"},
+		{"any user", "compliance: {user: me}", "line 5: user is one of nonroot"},
+		{"licences by severity", "compliance: {checks: [{kind: licence}]}", "line 5: licences are no better or worse"},
+		{"secrets twice", "compliance: {secrets: deny, checks: [{kind: secret}]}", "line 5: secret stands here twice"},
+		{"a licence denied and allowed", "compliance: {licences: {deny: [MIT], allow: [MIT]}}", `line 5: "MIT" is denied and allowed`},
+		{"a label twice", "compliance: {labels: [a, a]}", "line 5: labels are names"},
 		{"bad vulnerabilities", anA + sig + "vulnerabilities: {maxSeverity: Huge}", "line 7: maxSeverity is one of"},
 
 		// Who can vouch.

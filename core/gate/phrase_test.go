@@ -50,14 +50,14 @@ func TestEverySentenceHasTwoLanguages(t *testing.T) {
 func allCodes() map[Code]bool {
 	all := map[Code]bool{}
 	for _, c := range []Code{NoKey, NoSignature, MissingAttestation, NoValidSignature, UntrustedIdentity, Revoked, TlogMissing, Expired,
-		PredicateRejected, EvidencePending, VerifierError} {
+		PredicateRejected, NotScanned, ScanStale, TooSevere, NotCompliant, EvidencePending, VerifierError} {
 		all[c] = true
 	}
 	return all
 }
 
 func hasHan(s string) bool {
-	return regexp.MustCompile(`\p{Han}`).MatchString(s) || strings.ContainsAny(s, "，。；：")
+	return regexp.MustCompile(`\p{Han}`).MatchString(s) || strings.ContainsAny(s, "，。；：、")
 }
 
 // What a decision explains is said in both, with the same names in it.

@@ -25,6 +25,8 @@ type Policy struct {
 
 	authorities []authority
 	rules       []rule
+	vulns       *vulnerabilityRule // vetoes, whatever the rules above let count; nil: not asked
+	content     *contentRule       // likewise
 	principals  []exemptPrincipal
 	digests     []exemptDigest
 

@@ -19,6 +19,7 @@ const (
 	sAnd
 	sOrTypes
 	sEither
+	sComma
 	sBoth
 
 	// Why a policy is not satisfied.
@@ -55,6 +56,30 @@ const (
 	sOfTheLast
 	sConditions
 	sNothingPasses
+
+	// What scans say, and what is wanted of them.
+	sNeverScanned
+	sNotScannedBy
+	sScanFailed
+	sNotLookedFor
+	sScanIncomplete
+	sScanStale
+	sNothingRuns
+	sNobodyLooked
+	sNoConfiguration
+	sSevere
+	sTooSevere
+	sFindingIn
+	sFindingFixed
+	sAndMore
+	sSecretIn
+	sLicenceOf
+	sCheckIn
+	sRunsAsRoot
+	sNoLabel
+	sWantsNone
+	sWantsSeverity
+	sWantsContent
 
 	// Why a piece of evidence does not count.
 	sFoundOthers
@@ -99,9 +124,14 @@ func (s sentence) both() (en, zh string) {
 		return ", or ", "，或"
 	case sBoth:
 		return ", and ", "，并且"
+	case sComma:
+		return ", ", "、"
 	}
 	if en, zh = s.reason(); en == "" {
 		en, zh = s.wanted()
+	}
+	if en == "" {
+		en, zh = s.scanned()
 	}
 	if en == "" {
 		en, zh = s.finding()
@@ -235,6 +265,14 @@ func (c Code) In(l Language) string {
 		en, zh = say(sFoundExpired).in(English), say(sFoundExpired).in(Chinese)
 	case PredicateRejected:
 		en, zh = "what was signed does not say what is wanted", "已签署的内容不符合策略要求"
+	case NotScanned:
+		en, zh = "it is not scanned, or not for what is asked", "尚未扫描，或未扫描所要求的内容"
+	case ScanStale:
+		en, zh = "the scan is too old", "扫描结果过旧"
+	case TooSevere:
+		en, zh = "it has vulnerabilities that are too bad", "存在超过允许严重程度的漏洞"
+	case NotCompliant:
+		en, zh = "there is something in it that must not be, or something missing", "镜像内容不合规"
 	case EvidencePending:
 		en, zh = say(sPending).in(English), say(sPending).in(Chinese)
 	case VerifierError:

@@ -52,7 +52,8 @@ func (s *Set) Needs(repository string) Needs {
 			continue
 		}
 		n.Indexes = n.Indexes || p.index == IndexCovered
-		n.Children = n.Children || p.index == IndexEach
+		n.Children = n.Children || p.index == IndexEach || p.looks()
+		n.Documents = n.Documents || p.vulns != nil && (p.vulns.vex != nil || p.vulns.attested != nil)
 		for i := range p.rules {
 			n.Documents = n.Documents || p.rules[i].documents()
 		}

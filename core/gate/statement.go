@@ -63,11 +63,7 @@ func (e *evaluation) says(r *rule, c *candidate, digest string) bool {
 }
 
 func (e *evaluation) ask(r *rule, ev *core.Evidence, digest string) Code {
-	st := e.read(ev)
-	err := st.err
-	if err == nil && !about(st.all["subject"], digest) {
-		err = errors.New("a statement is about another digest than was verified")
-	}
+	st, err := e.readAbout(ev, digest)
 	if err != nil {
 		e.fault = errors.Join(e.fault, err)
 		return VerifierError
@@ -113,6 +109,27 @@ func (e *evaluation) vars(st *statement, s *core.Signer) map[string]any {
 		"signer": map[string]any{"key": s.Key, "issuer": s.Issuer, "subject": s.Subject, "trustRoot": s.TrustRoot, "extensions": extensions},
 		"now":    e.now,
 	}
+}
+
+// readAbout is read of a statement that has to be about a digest.
+func (e *evaluation) readAbout(ev *core.Evidence, digest string) (*statement, error) {
+	st := e.read(ev)
+	if st.err == nil && !about(st.all["subject"], digest) {
+		return st, errors.New("a statement is about another digest than was verified")
+	}
+	return st, st.err
+}
+
+// predicate is what a statement about a digest says, from whichever copy can be read.
+func (e *evaluation) predicate(c *candidate, digest string) (any, error) {
+	err := errors.New("there is no copy of a statement")
+	for _, ev := range c.copies {
+		var st *statement
+		if st, err = e.readAbout(ev, digest); err == nil {
+			return st.predicate, nil
+		}
+	}
+	return nil, err
 }
 
 // read reads a statement once.

@@ -43,8 +43,8 @@ func (p *Policy) wants() phrase {
 		}
 		parts = append(parts, say(sWants, r.noun(), p.wanted(r), age, conditions))
 	}
-	if p.any {
-		return joined(sEither, parts...)
+	if p.any && len(parts) > 0 {
+		parts = []phrase{joined(sEither, parts...)} // and what scans say all the same
 	}
-	return joined(sBoth, parts...)
+	return joined(sBoth, append(parts, p.wantsScans()...)...)
 }

@@ -52,9 +52,14 @@ func (v *validator) policy(doc *document) *Policy {
 	for i := range doc.attestations {
 		v.rule(&doc.attestations[i], true)
 	}
-	v.vulnerabilities(doc)
-	if doc.signature == nil && len(doc.attestations) == 0 && doc.vulns == nil {
-		v.add(doc.place, "this policy wants nothing: give it a signature or attestations")
+	if doc.vulns != nil {
+		v.vulnerabilities(doc.vulns)
+	}
+	if doc.content != nil {
+		v.compliance(doc.content)
+	}
+	if doc.signature == nil && len(doc.attestations) == 0 && doc.vulns == nil && doc.content == nil {
+		v.add(doc.place, "this policy wants nothing: give it a signature, attestations, vulnerabilities or compliance")
 	}
 	v.usable(doc)
 	v.exempt(doc)
@@ -158,7 +163,8 @@ func (v *validator) usable(doc *document) {
 	if doc.signature != nil && !f[core.FormatBundle] && !f[core.FormatLegacySignature] {
 		v.add(doc.formats.place, "formats leaves none in which a signature could come")
 	}
-	if len(doc.attestations) > 0 && !f[core.FormatBundle] && !f[core.FormatLegacyAttestation] {
+	read := v.p.vulns != nil && (v.p.vulns.vex != nil || v.p.vulns.attested != nil)
+	if (len(doc.attestations) > 0 || read) && !f[core.FormatBundle] && !f[core.FormatLegacyAttestation] {
 		v.add(doc.formats.place, "formats leaves none in which an attestation could come")
 	}
 }

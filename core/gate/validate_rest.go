@@ -79,28 +79,6 @@ func (v *validator) robot(t text, project string) string {
 	return "robot$" + project + "+" + t.s
 }
 
-// vulnerabilities checks the block and then refuses it: what nobody can evaluate must not look as if it were in force.
-func (v *validator) vulnerabilities(doc *document) {
-	raw := doc.vulns
-	if raw == nil {
-		return
-	}
-	v.oneOf(raw.source, "registry-scan", "registry-scan", "attestation", "either")
-	v.oneOf(raw.severity, "", "Unknown", "Negligible", "Low", "Medium", "High", "Critical")
-	v.oneOf(raw.onMissing, "deny", "deny", "allow", "warn")
-	v.duration(raw.scanMaxAge)
-	for _, a := range raw.allow {
-		v.moment(a.expires)
-		if a.id.s == "" || a.expires.s == "" || a.reason.s == "" {
-			v.add(a.place, "an allowed vulnerability has an id, a day on which that ends (expires) and a reason")
-		}
-	}
-	for _, t := range raw.vex {
-		v.authority(t)
-	}
-	v.add(raw.place, "vulnerabilities cannot be part of a policy yet, because the hub does not scan yet: take the block out")
-}
-
 // validDigest reports whether s is a digest as the hub writes them.
 func validDigest(s string) bool {
 	algorithm, hex, _ := strings.Cut(s, ":")

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hallmarkhub/hallmark/core"
@@ -8,8 +9,8 @@ import (
 
 func (v *validator) rule(raw *rawRule, attestation bool) {
 	r := rule{name: raw.name.s, attestation: attestation}
-	if !simple(r.name) || attestation && r.name == "signature" {
-		v.add(raw.place, "an attestation rule needs a name made of a-z, 0-9 and -, other than signature")
+	if !simple(r.name) || attestation && slices.Contains([]string{"signature", vulnerabilitiesName, complianceName}, r.name) {
+		v.add(raw.place, "an attestation rule needs a name made of a-z, 0-9 and -, other than signature, vulnerabilities and compliance")
 	}
 	for i := range v.p.rules {
 		if v.p.rules[i].name == r.name {

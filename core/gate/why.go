@@ -20,7 +20,7 @@ type survey struct {
 // rank orders codes by how near to passing they are.
 func rank(c Code) int {
 	for i, x := range []Code{NoKey, NoSignature, MissingAttestation, NoValidSignature, UntrustedIdentity, Revoked, TlogMissing, Expired,
-		PredicateRejected, VerifierError} {
+		PredicateRejected, VerifierError, NotScanned, ScanStale, NotCompliant, TooSevere} {
 		if c == x {
 			return i
 		}
@@ -37,6 +37,15 @@ func (e *evaluation) reasons(tell finding) []Reason {
 	if e.in.Pending {
 		list = append(list, because("policy", EvidencePending, say(sPending)))
 	}
+	if len(e.p.rules) > 0 {
+		list = append(list, e.vouchReasons(tell)...)
+	}
+	return append(list, e.scanReasons(false, tell)...)
+}
+
+// vouchReasons says who has not vouched.
+func (e *evaluation) vouchReasons(tell finding) []Reason {
+	var list []Reason
 	own := e.rules(e.own())
 	views := []view{e.own()}
 	anywhere := own

@@ -17,7 +17,7 @@ import (
 	"github.com/hallmarkhub/hallmark/registry"
 )
 
-// Attaching is what a hub needs that states its verdicts itself, for whoever checks them elsewhere.
+// Attaching is what a hub needs that states things itself, for whoever checks them elsewhere: its verdicts, and what its scanner found.
 type Attaching struct {
 	HubID  string
 	URL    string // where clients find the hub; "" if that is not known for sure
@@ -173,17 +173,33 @@ func (g *grounds) attach(ctx context.Context, o *store.OwedVerdict, s *summary, 
 	if err != nil {
 		return err
 	}
+	replaces := ""
+	if o.Attached {
+		replaces = o.Carrier
+	}
+	_, err = a.carry(ctx, o.Repository, m, statement{bundle, core.PredicateVerdict, now}, replaces, func(tx *db.Tx, carrier string) error {
+		return store.SettleVerdict(tx, o, carrier, s.basis(a), until)
+	})
+	return err
+}
+
+// statement is something that the hub has signed.
+type statement struct {
+	bundle        []byte
+	predicateType string
+	at            time.Time
+}
+
+// carry attaches a statement to a manifest, in place of the carrier replaces unless that is "". also is called in the same transaction.
+func (a *Attaching) carry(ctx context.Context, repository string, m *registry.Manifest, st statement, replaces string,
+	also func(tx *db.Tx, carrier string) error) (carrier string, err error) {
 	subject := ocispec.Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: int64(len(m.Payload))}
-	payload, err := trust.Carrier(subject, bundle, core.PredicateVerdict, now, map[string]string{HubAnnotation: a.HubID})
+	payload, err := trust.Carrier(subject, st.bundle, st.predicateType, st.at, map[string]string{HubAnnotation: a.HubID})
 	if err != nil {
-		return err
+		return "", err
 	}
 	put := registry.ManifestPut{Digest: digest.FromBytes(payload), MediaType: ocispec.MediaTypeImageManifest, Payload: payload}
-	var replaces digest.Digest
-	if o.Attached {
-		replaces = digest.Digest(o.Carrier)
-	}
-	return a.Put(ctx, o.Repository, put, [][]byte{[]byte(trust.EmptyConfig), bundle}, replaces, func(tx *db.Tx) error {
-		return store.SettleVerdict(tx, o, string(put.Digest), s.basis(a), until)
+	return string(put.Digest), a.Put(ctx, repository, put, [][]byte{[]byte(trust.EmptyConfig), st.bundle}, digest.Digest(replaces), func(tx *db.Tx) error {
+		return also(tx, string(put.Digest))
 	})
 }

@@ -118,6 +118,5 @@ func (k *Keeper) revokeAuthority(ctx context.Context, p *core.Project, name stri
 	if err != nil {
 		return nil, err
 	}
-	d, _, err = k.store.PutTrustDocument(ctx, p, store.TrustAuthority, name, document, d.Revision)
-	return d, err
+	return k.store.RevokeAuthority(ctx, p, name, document, d.Revision)
 }

@@ -15,6 +15,7 @@ import (
 type material struct {
 	policies   *gate.Set
 	registered *gate.Registered
+	exceptions *gate.Exceptions
 	verifier   *trust.Verifier
 	known      []gate.Key
 	revision   int64 // of authorities, trust roots and policies
@@ -32,7 +33,7 @@ func (k *Keeper) newMaterial(p *core.Project, m *store.TrustMaterial) *material 
 }
 
 func (k *Keeper) builder(p *core.Project, m *store.TrustMaterial) *builder {
-	b := &builder{project: p.Name, facts: k.factsOf(p), roots: map[string]*trust.TrustRoot{}}
+	b := &builder{project: p.Name, facts: k.factsOf(p), exceptions: gate.NewExceptions(m.Exceptions), roots: map[string]*trust.TrustRoot{}}
 	// The hub's come last, so that a project's trust root takes the place of none of them.
 	for _, hub := range []bool{false, true} {
 		for _, d := range m.Documents {
@@ -61,6 +62,7 @@ func (b *builder) material(revision int64) *material {
 		policies:   gate.NewSet(revision, b.policies...),
 		registered: gate.NewRegistered(revision, b.known, b.identities, names),
 		verifier:   trust.NewVerifier(b.keys, b.roots),
+		exceptions: b.exceptions,
 		known:      b.known,
 		revision:   revision,
 		facts:      b.facts,
@@ -68,7 +70,7 @@ func (b *builder) material(revision int64) *material {
 	}
 	for _, p := range b.policies {
 		out.open = out.open && p.Mode() == gate.ModeOff
-		out.warns = out.warns || p.Mode() == gate.ModeWarn || p.Mode() == gate.ModeAudit
+		out.warns = out.warns || p.Warns()
 	}
 	return out
 }
@@ -89,6 +91,7 @@ func stricter(a, floor core.Baseline) core.Baseline {
 type builder struct {
 	project    string
 	facts      facts
+	exceptions *gate.Exceptions
 	policies   []*gate.Policy
 	known      []gate.Key
 	identities []gate.Identity

@@ -11,7 +11,8 @@ import (
 	"github.com/hallmarkhub/hallmark/registry"
 )
 
-// notOurs refuses what the hub has signed and did not put there: a verdict that was true once would be shown as one of now.
+// notOurs refuses what the hub has signed and did not put there: a verdict that was true once would be shown as one of now, and
+// what its scanner found in one image as what is in another.
 // It looks at all layers, and at each as leniently as another client might, whatever counts as evidence here.
 //
 // What cannot be looked at is pushed all the same, any error but CodeDenied says so: nothing is read of it as evidence then.
@@ -37,15 +38,15 @@ func (k *Keeper) notOurs(ctx context.Context, repo string, carrier digest.Digest
 		if !made {
 			continue
 		}
-		if attached, err := k.store.AttachedVerdict(ctx, repo, string(carrier)); err != nil || attached {
+		if attached, err := k.store.Attached(ctx, repo, string(carrier)); err != nil || attached {
 			return err
 		}
-		return registry.NewError(registry.CodeDenied, "this is a verdict of this hub, which attaches its verdicts itself: leave it out.")
+		return registry.NewError(registry.CodeDenied, "this hub has signed this, and attaches what it says itself: leave it out.")
 	}
 	return nil
 }
 
-// made reports whether the content of a layer is a verdict that this hub has signed.
+// made reports whether the content of a layer is a statement that this hub has signed.
 func (k *Keeper) made(ctx context.Context, repo string, d digest.Digest) (bool, error) {
 	f, err := k.content(ctx, repo, d)
 	if registry.CodeOf(err) == registry.CodeBlobUnknown {
@@ -56,7 +57,7 @@ func (k *Keeper) made(ctx context.Context, repo string, d digest.Digest) (bool, 
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxContent))
-	return err == nil && k.opt.Attaching.Signer.Made(content, core.PredicateVerdict), err
+	return err == nil && k.opt.Attaching.Signer.Made(content, core.PredicateVerdict, core.PredicateSPDX, core.PredicateCycloneDX), err
 }
 
 // complete refuses evidence whose content is not there, whatever the project allows: it would come when nobody looks.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/gate"
@@ -155,7 +156,7 @@ func (k *Keeper) manifest(ctx context.Context, q question) (*verdict, error) {
 // input gathers what a decision depends on.
 func (k *Keeper) input(ctx context.Context, q question) (gate.Input, *registry.ParsedManifest, error) {
 	in := gate.Input{Repository: q.repository, Digest: string(q.manifest.Digest), Host: k.opt.Host, Tag: q.tag,
-		Policies: q.material.policies, Registered: q.material.registered}
+		Policies: q.material.policies, Registered: q.material.registered, Exceptions: q.material.exceptions}
 	parsed, err := k.parse(q.manifest)
 	if err != nil {
 		return in, parsed, err
@@ -205,7 +206,7 @@ func (k *Keeper) children(ctx context.Context, q question, parsed *registry.Pars
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, gate.Related{Digest: string(c.Digest), Evidence: plain(found.Own), Scans: found.Scans[string(c.Digest)]})
+		all = append(all, gate.Related{Digest: string(c.Digest), Runs: runs(&c), Evidence: plain(found.Own), Scans: found.Scans[string(c.Digest)]})
 		if registry.ManifestKindOf(c.MediaType) != registry.KindIndex || depth == 1 {
 			continue
 		}
@@ -229,6 +230,12 @@ func (k *Keeper) children(ctx context.Context, q question, parsed *registry.Pars
 		}
 	}
 	return all, nil
+}
+
+// runs reports whether what an index lists is an image that could be run: builders list attestations for a platform that there
+// is none of. Whatever it says of itself here, when it is pulled it is asked for its own scan.
+func runs(c *ocispec.Descriptor) bool {
+	return registry.ManifestKindOf(c.MediaType) == registry.KindImage && (c.Platform == nil || c.Platform.OS != "unknown")
 }
 
 func (k *Keeper) parse(m *registry.Manifest) (*registry.ParsedManifest, error) {

@@ -114,14 +114,14 @@ func standing(source core.SBOMSource, e *core.Evidence, vouch gatekeeper.Vouch) 
 	return vouch(e.Signer)
 }
 
-// Text is a document as it was signed, or pushed.
+// Text is a document as it was signed, by whomever, or pushed.
 func (v *Inventory) Text(ctx context.Context, repository string, d *Document) ([]byte, error) {
 	if err := v.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer v.leave()
 	read := v.keeper.Content
-	if d.Evidence != nil {
+	if d.Evidence != nil || d.Source == core.SBOMScanned {
 		read = v.predicate
 	}
 	text, err := read(ctx, repository, digest.Digest(d.Content))

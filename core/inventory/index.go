@@ -42,11 +42,16 @@ type Limits struct {
 	Platforms int // images of an index; 50
 	Listed    int // packages of all images of an index together; 200,000
 	Changes   int // of a difference, each way; 5,000
+	Found     int // vulnerabilities and checks of all images of an index together; 200,000
+	Scanned   int // bytes of a document that the hub attaches: with what signing adds it is no larger than what is read of others; 12,000,000
+	FixTags   int // of a repository that are looked at for a fix, the newest ones; 20
+	FixImages int // that these tags are; 200
+	Fixes     int // tags that are told of a hit; 5
 }
 
 func (l Limits) orDefaults() Limits {
 	return Limits{cmp.Or(l.Attested, 1000), cmp.Or(l.Bare, 10), cmp.Or(l.Documents, 100), cmp.Or(l.Platforms, 50), cmp.Or(l.Listed, 200_000),
-		cmp.Or(l.Changes, 5000)}
+		cmp.Or(l.Changes, 5000), cmp.Or(l.Found, 200_000), cmp.Or(l.Scanned, 12_000_000), cmp.Or(l.FixTags, 20), cmp.Or(l.FixImages, 200), cmp.Or(l.Fixes, 5)}
 }
 
 // New makes an Inventory.
@@ -61,6 +66,8 @@ type Found struct {
 	Subject string
 	Source  core.SBOMSource
 	Content string // digest of the blob that it lies in
+	// Unlisted is a document by which nothing is to be found, because another one says the same.
+	Unlisted bool
 	// Read returns the document.
 	Read func(ctx context.Context) ([]byte, error)
 }
@@ -94,7 +101,8 @@ func (v *Inventory) Index(ctx context.Context, repository, carrier string, all [
 			}
 			done[listed{f.Content, f.Source}] = id
 		}
-		rows = append(rows, store.SBOM{Carrier: f.Carrier, Item: f.Item, Subject: f.Subject, Source: f.Source, Document: id, Content: f.Content})
+		rows = append(rows, store.SBOM{Carrier: f.Carrier, Item: f.Item, Subject: f.Subject, Source: f.Source, Document: id, Content: f.Content,
+			Unlisted: f.Unlisted})
 	}
 	return v.store.SaveSBOMs(ctx, repository, carrier, rows)
 }
@@ -105,7 +113,7 @@ func (v *Inventory) list(ctx context.Context, p *core.Project, f Found) (int64, 
 	if err == nil && id == 0 {
 		id, err = v.document(ctx, f)
 	}
-	if err == nil {
+	if err == nil && !f.Unlisted {
 		err = v.store.ListDocument(ctx, p, f.Source, id)
 	}
 	return id, err
@@ -156,8 +164,8 @@ func (v *Inventory) document(ctx context.Context, f Found) (int64, error) {
 // owedBatch is how many manifests are taken at once.
 const owedBatch = 20
 
-// Owed reads what is owed: manifests that came since, and those whose evidence was verified anew. It returns how many it looked
-// at. One that cannot be read is owed again later, and keeps no other waiting.
+// Owed reads what is owed: manifests that came since, and those whose evidence was verified anew; and removes what the hub has attached to
+// images that went. It returns how many manifests it looked at. One that cannot be read is owed again later, and keeps no other waiting.
 func (v *Inventory) Owed(ctx context.Context) (n int, err error) {
 	for {
 		all, err := v.store.SBOMsOwed(ctx, owedBatch)
@@ -173,7 +181,8 @@ func (v *Inventory) Owed(ctx context.Context) (n int, err error) {
 			}
 		}
 		if n += len(all); len(all) < owedBatch {
-			return n, nil
+			removed, err := v.keeper.DetachSBOMs(ctx)
+			return n + removed, err
 		}
 	}
 }
@@ -256,7 +265,7 @@ func (v *Inventory) bare(ctx context.Context, repository, carrier string) ([]Fou
 // isDocument knows the media types of documents; an in-toto statement that nobody signed is none.
 func isDocument(mediaType string) bool {
 	switch mediaType {
-	case "application/spdx+json", "text/spdx+json", "application/vnd.cyclonedx+json":
+	case typeSPDX, "text/spdx+json", typeCycloneDX:
 		return true
 	}
 	return false

@@ -43,6 +43,7 @@ type Hit struct {
 	Document   string // digest
 	Format     string
 	Pulls      []store.Pull // who pulled it, if that was asked for (Pulled)
+	Fixes      []Fix        // newer tags without it, if that was asked for (Fixed)
 }
 
 // Bounds of one answer.
@@ -147,6 +148,11 @@ func (s *search) use(c store.PackageScope, u *store.PackageUse, vouch gatekeeper
 	h := Hit{Position: Position{c.ID, u.UsePosition}, Project: c.ListedProject, Repository: u.RepositoryName, Digest: u.Subject, Version: u.Number,
 		Source: c.Source, Document: u.DocumentDigest, Format: u.Format}
 	h.Signer, h.Trusted = standing(c.Source, u.Evidence, vouch)
+	if u.Attested != nil {
+		if _, trusted := vouch(u.Attested.Signer); trusted {
+			return // somebody trusted says the same
+		}
+	}
 	if !h.Trusted && !s.q.Unsigned || !s.q.Sees(c.ListedProject, u.RepositoryName) {
 		return
 	}

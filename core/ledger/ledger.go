@@ -23,7 +23,7 @@ type detail struct {
 // Record writes the audit row of a change to a repository, and what the trust gate has to know of it. It is local.Options.Record.
 func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
 	if e.Kind == local.ManifestAttached || e.Kind == local.ManifestDetached {
-		return nil, recordVerdict(tx, e)
+		return nil, recordOwn(tx, e)
 	}
 	if err := Audit(tx, e); err != nil {
 		return nil, err
@@ -32,6 +32,9 @@ func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
 		if err := store.OweVerdicts(tx, e.Repository, string(e.Digest)); err != nil {
 			return nil, err
 		}
+	}
+	if e.Kind == local.ManifestDeleted {
+		return nil, store.OrphanSBOMs(tx, e.Repository, string(e.Digest))
 	}
 	if e.Kind != local.ManifestPushed {
 		return nil, nil
@@ -48,9 +51,9 @@ func Record(tx *db.Tx, e local.Event) (committed func(), err error) {
 	return nil, nil
 }
 
-// recordVerdict is Record for what the hub states of a verdict. It is evidence of nothing, and ends no verdict, or it would be
-// owed anew by itself.
-func recordVerdict(tx *db.Tx, e local.Event) error {
+// recordOwn is Record for what the hub states itself. It is evidence of nothing, and ends no verdict, or one would be owed anew by
+// itself.
+func recordOwn(tx *db.Tx, e local.Event) error {
 	if err := audit(tx, e); err != nil || e.Kind == local.ManifestDetached {
 		return err
 	}
@@ -61,6 +64,9 @@ func recordVerdict(tx *db.Tx, e local.Event) error {
 // upstream.Options.Record.
 func Audit(tx *db.Tx, e local.Event) error {
 	if err := audit(tx, e); err != nil {
+		return err
+	}
+	if err := tellEvents(tx, e); err != nil {
 		return err
 	}
 	// Any manifest may bring evidence, cover another one or use its blobs: what was decided about the repository is over.

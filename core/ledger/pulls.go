@@ -41,6 +41,9 @@ func NewPulls(s *store.Store, log *slog.Logger) *Pulls {
 // Count counts one pull. It is server.Options.OnPull.
 func (p *Pulls) Count(ctx context.Context, repo string, ref registry.Reference, m *registry.Manifest) {
 	who := core.PrincipalFrom(ctx)
+	if who.Kind == core.KindJob || who.Kind == core.KindSystem {
+		return // that the hub has an image scanned, or its scanner reads a database, is no use that somebody made of it
+	}
 	k := pull{repo, string(m.Digest), ref.Tag, who.Kind, who.ID}
 	p.mu.Lock()
 	defer p.mu.Unlock()

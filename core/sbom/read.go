@@ -103,10 +103,10 @@ func (d *reader) document() error {
 func (d *reader) finish() (*Document, error) {
 	out := &Document{Unnamed: d.unnamed}
 	switch version, ok := strings.CutPrefix(d.spdx, "SPDX-"); {
-	case d.bom && slices.Contains([]string{"1.2", "1.3", "1.4", "1.5", "1.6"}, d.cyclonedx):
+	case d.bom && slices.Contains([]string{"1.2", "1.3", "1.4", "1.5", "1.6", "1.7"}, d.cyclonedx):
 		out.Format, out.Version = CycloneDX, d.cyclonedx
 	case d.bom:
-		return nil, errors.New("this version of CycloneDX is not read: write 1.2 to 1.6")
+		return nil, errors.New("this version of CycloneDX is not read: write 1.2 to 1.7")
 	case ok && (version == "2.2" || version == "2.3"):
 		out.Format, out.Version = SPDX, version
 	case d.spdx != "":

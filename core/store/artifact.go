@@ -21,11 +21,13 @@ type Artifact struct {
 	Subject      string            // digest of what it refers to, or ""
 	ConfigDigest string
 	ConfigType   string
-	Tags         []string // in byte order
-	Labels       []string // likewise
+	Tags         []string          // in byte order
+	Labels       []string          // likewise
+	SBOMs        []core.SBOMSource // where bills of materials about it come from, or about what it lists, each once
 	PushedAt     time.Time
 	PushedBy     string // kind:id
 	Pulls        int64  // ever
+	Scan         *ScanSummary
 }
 
 // Platform is one an index has an image for.
@@ -152,7 +154,8 @@ func (s *Store) Artifact(ctx context.Context, p *core.Project, repository, refer
 	return all[0], nil
 }
 
-// complete adds tags and labels to the artifacts of a page, all of one repository, by one statement each.
+// complete adds tags, labels, sources of bills of materials and what scanners found to the artifacts of a page, all of one repository, by
+// one statement each.
 func complete(q querier, page []*artifactRow, more bool) ([]*Artifact, bool, error) {
 	if len(page) == 0 {
 		return nil, false, nil
@@ -183,8 +186,19 @@ func complete(q querier, page []*artifactRow, more bool) ([]*Artifact, bool, err
 	labels.in(digests)
 	labels.add(` ORDER BY b.name`)
 	marked, err := rows(q, labels.text.String(), labels.args, scan)
+	if err != nil {
+		return nil, false, err
+	}
 	for _, l := range marked {
 		byDigest[l.digest].Labels = append(byDigest[l.digest].Labels, l.name)
+	}
+	sources, err := sbomSources(q, page[0].repositoryID, digests)
+	if err != nil {
+		return nil, false, err
+	}
+	scans, err := scanSummaries(q, page[0].repositoryID, digests)
+	for digest, a := range byDigest {
+		a.SBOMs, a.Scan = sources[digest], scans[digest]
 	}
 	return out, more, err
 }

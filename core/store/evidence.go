@@ -25,12 +25,13 @@ func (s *Store) SaveEvidence(ctx context.Context, repository, carrier string, al
 	return s.write(ctx, func(tx *db.Tx) error {
 		type link struct {
 			id       string
+			project  string
 			at       int64
 			verdicts bool
 		}
-		at, found, err := row(tx.Query, `SELECT r.id, l.pushed_at, p.attach_verdicts FROM repository r JOIN manifest_link l ON l.repository_id = r.id
+		at, found, err := row(tx.Query, `SELECT r.id, r.project_id, l.pushed_at, p.attach_verdicts FROM repository r JOIN manifest_link l ON l.repository_id = r.id
 			JOIN project p ON p.id = r.project_id WHERE r.name = $1 AND l.digest = $2`, []any{repository, carrier},
-			func(row func(...any) error) (l link, err error) { return l, row(&l.id, &l.at, &l.verdicts) })
+			func(row func(...any) error) (l link, err error) { return l, row(&l.id, &l.project, &l.at, &l.verdicts) })
 		if err != nil || !found {
 			return err
 		}
@@ -44,7 +45,8 @@ func (s *Store) SaveEvidence(ctx context.Context, repository, carrier string, al
 			return err
 		}
 		id := at.id
-		if _, err := tx.Exec(`DELETE FROM evidence WHERE repository_id = $1 AND carrier = $2`, id, carrier); err != nil {
+		before, err := dropEvidence(tx, id, carrier)
+		if err != nil {
 			return err
 		}
 		vouched := map[string]bool{}
@@ -63,6 +65,12 @@ func (s *Store) SaveEvidence(ctx context.Context, repository, carrier string, al
 				if err := vouch(tx, id, e.Subject); err != nil {
 					return err
 				}
+				if before[e.Subject] {
+					continue
+				}
+				if err := tellSigned(tx, at.project, repository, &e); err != nil {
+					return err
+				}
 			}
 		}
 		if _, err := tx.Exec(`DELETE FROM evidence_owed WHERE repository_id = $1 AND carrier = $2`, id, carrier); err != nil {
@@ -76,6 +84,31 @@ func (s *Store) SaveEvidence(ctx context.Context, repository, carrier string, al
 		tx.Changed(ChangeEvidence, repository)
 		return owe()
 	})
+}
+
+// dropEvidence removes what a manifest was found to say, and returns of what somebody known said something.
+func dropEvidence(tx *db.Tx, repositoryID, carrier string) (vouched map[string]bool, err error) {
+	vouched = map[string]bool{}
+	err = tx.Query(`DELETE FROM evidence WHERE repository_id = $1 AND carrier = $2 RETURNING subject, signer`, []any{repositoryID, carrier},
+		func(row func(...any) error) error {
+			var subject, signer string
+			err := row(&subject, &signer)
+			vouched[subject] = vouched[subject] || signer != ""
+			return err
+		})
+	return vouched, err
+}
+
+// tellSigned says that somebody known has said something of a manifest, for the first time with this carrier.
+func tellSigned(tx *db.Tx, project, repository string, e *core.Evidence) error {
+	return tell(tx, EventSigned, project, repository+"@"+e.Subject, struct {
+		Repository    string `json:"repository"`
+		Digest        string `json:"digest"`
+		Carrier       string `json:"carrier"`
+		PredicateType string `json:"predicate_type,omitempty"`
+		Key           string `json:"key,omitempty"`
+		Identity      string `json:"identity,omitempty"`
+	}{repository, e.Subject, e.Carrier, e.PredicateType, e.Signer.Key, e.Signer.Subject})
 }
 
 // ChangeEvidence is published when evidence came or went, or what an index covers. The key is the repository's name.

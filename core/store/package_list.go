@@ -194,6 +194,10 @@ func (s *Store) PackageEntries(ctx context.Context, document int64) ([]PackageEn
 	if err != nil {
 		return nil, err
 	}
+	return parseEntries(list)
+}
+
+func parseEntries(list []byte) ([]PackageEntry, error) {
 	var out []PackageEntry
 	for len(list) > 0 {
 		version, n := binary.Uvarint(list)

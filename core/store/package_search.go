@@ -84,6 +84,9 @@ type PackageUse struct {
 	Format         string
 	CreatedAt      time.Time
 	Evidence       *core.Evidence // nil of a document that lies there by itself
+	// Attested is an attestation that says the same of the same digest; nil if there is none, and where nobody's word but an attestation's is
+	// looked for.
+	Attested *core.Evidence
 }
 
 // PackageUses lists what in a scope has a package, by version, at most n behind the position after; more says that there are
@@ -91,7 +94,16 @@ type PackageUse struct {
 func (s *Store) PackageUses(ctx context.Context, q PackageQuery, scope PackageScope, after UsePosition, n int) (uses []*PackageUse, more bool, err error) {
 	var st statement
 	st.add(`SELECT u.version_id, u.document_id, s.repository_id, s.subject, s.carrier, s.item, v.version, r.name, d.digest, d.format, s.created_at,
-		COALESCE((SELECT e.facts FROM evidence e WHERE e.repository_id = s.repository_id AND e.carrier = s.carrier AND e.item = s.item AND e.subject = s.subject), '')
+		COALESCE((SELECT e.facts FROM evidence e WHERE e.repository_id = s.repository_id AND e.carrier = s.carrier AND e.item = s.item AND e.subject = s.subject), '')`)
+	if scope.Source == core.SBOMScanned {
+		st.add(`, COALESCE((SELECT e.facts FROM sbom o JOIN package_scope c ON c.id = o.scope AND c.source = '` + string(core.SBOMAttested) + `'
+			JOIN package_use w ON w.package_id = u.package_id AND w.scope = o.scope AND w.version_id = u.version_id AND w.document_id = o.document_id
+			JOIN evidence e ON e.repository_id = o.repository_id AND e.carrier = o.carrier AND e.item = o.item
+			WHERE o.repository_id = s.repository_id AND o.subject = s.subject LIMIT 1), '')`)
+	} else {
+		st.add(`, ''`)
+	}
+	st.add(`
 		FROM package_use u JOIN sbom s ON s.document_id = u.document_id AND s.scope = u.scope
 		JOIN package_version v ON v.id = u.version_id JOIN repository r ON r.id = s.repository_id JOIN sbom_document d ON d.id = u.document_id
 		WHERE u.package_id = ? AND u.scope = ?`, q.Package, scope.ID)
@@ -105,12 +117,15 @@ func (s *Store) PackageUses(ctx context.Context, q PackageQuery, scope PackageSc
 	return page(s.reads(ctx), &st, n, func(row func(...any) error) (*PackageUse, error) {
 		var u PackageUse
 		var created int64
-		var facts string
+		var facts, attested string
 		err := row(&u.Version, &u.Document, &u.Repository, &u.Subject, &u.Carrier, &u.Item, &u.Number, &u.RepositoryName, &u.DocumentDigest,
-			&u.Format, &created, &facts)
+			&u.Format, &created, &facts, &attested)
 		u.CreatedAt = db.Time(created)
 		if err == nil {
 			u.Evidence, err = parseEvidence(facts)
+		}
+		if err == nil {
+			u.Attested, err = parseEvidence(attested)
 		}
 		return &u, err
 	})

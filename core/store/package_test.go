@@ -309,6 +309,7 @@ func TestPackageStatements(t *testing.T) {
 	eachHub(t, func(h *hub) {
 		p := h.project(h.admin, "team", core.Private)
 		h.attest(p, "app", "sha256:att", "sha256:img", core.SBOMAttested, h.document("a", golang("golang.org/x/text", "v1")))
+		h.ok(h.ListDocument(h.admin, p, core.SBOMScanned, h.document("a")))
 		var r db.Recorder
 		h.db.Record(&r)
 		v := "v1"
@@ -320,6 +321,7 @@ func TestPackageStatements(t *testing.T) {
 		}
 		h.search(core.PrincipalFrom(h.admin), golang("golang.org/x/text", ""), nil, 50, core.SBOMAttested)
 		h.search(core.PrincipalFrom(h.admin), golang("golang.org/x/text", ""), &v, 50, core.SBOMAttested)
+		h.search(core.PrincipalFrom(h.admin), golang("golang.org/x/text", ""), nil, 50, core.SBOMScanned)
 		h.db.Record(nil)
 		var texts []string
 		for _, q := range r.Take() {

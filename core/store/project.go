@@ -16,7 +16,8 @@ type NewProject struct {
 	SparseIndexes  bool            `json:"sparse_indexes,omitempty"`
 	QuotaBytes     int64           `json:"quota_bytes,omitempty"`
 	AttachVerdicts bool            `json:"attach_verdicts,omitempty"`
-	Registry       string          `json:"registry,omitempty"` // stays what it is: what lies where is not moved
+	SBOMOnPush     *bool           `json:"sbom_on_push,omitempty"` // nil: true
+	Registry       string          `json:"registry,omitempty"`     // stays what it is: what lies where is not moved
 }
 
 // ProjectPatch names what UpdateProject changes; nil leaves a field as it is.
@@ -27,6 +28,10 @@ type ProjectPatch struct {
 	SparseIndexes  *bool            `json:"sparse_indexes,omitempty"`
 	QuotaBytes     *int64           `json:"quota_bytes,omitempty"`
 	AttachVerdicts *bool            `json:"attach_verdicts,omitempty"`
+	SBOMOnPush     *bool            `json:"sbom_on_push,omitempty"`
+	Scanner        *string          `json:"scanner,omitempty"` // "": the default one
+	ScanOnPush     *bool            `json:"scan_on_push,omitempty"`
+	ScanSchedule   *string          `json:"scan_schedule,omitempty"` // that it is one is checked by whoever keeps schedules
 }
 
 // ProjectQuery asks for a page of projects in byte order of the names.
@@ -50,13 +55,13 @@ const (
 )
 
 const projectColumns = `p.id, p.name, p.visibility, p.baseline, p.description, p.sparse_indexes, p.quota_bytes, p.attach_verdicts,
-	COALESCE(p.registry, ''), p.created_at, p.updated_at, p.revision`
+	COALESCE(p.registry, ''), COALESCE(p.scanner, ''), p.scan_on_push, p.scan_schedule, p.sbom_on_push, p.created_at, p.updated_at, p.revision`
 
 func scanProject(row func(...any) error) (*core.Project, error) {
 	var p core.Project
 	var created, updated int64
 	err := row(&p.ID, &p.Name, &p.Visibility, &p.Baseline, &p.Description, &p.SparseIndexes, &p.QuotaBytes, &p.AttachVerdicts, &p.Registry,
-		&created, &updated, &p.Revision)
+		&p.Scanner, &p.ScanOnPush, &p.ScanSchedule, &p.SBOMOnPush, &created, &updated, &p.Revision)
 	p.CreatedAt, p.UpdatedAt = db.Time(created), db.Time(updated)
 	return &p, err
 }
@@ -95,8 +100,11 @@ func noProject(name string) *core.Error {
 	return core.Errorf(core.CodeNotFound, "there is no project %q, or you may not see it", name)
 }
 
-func (n *NewProject) check() error {
-	if !ValidProjectName(n.Name) {
+// SystemProject is the project of what the hub itself needs, such as its scanner's databases. Nobody else can make one of this name.
+const SystemProject = "system"
+
+func (n *NewProject) check(by *core.Principal) error {
+	if !ValidProjectName(n.Name) && !(n.Name == SystemProject && by.Kind == core.KindSystem) {
 		return core.Invalid("/name", "a project name has 1 to %d of the characters a-z, 0-9, and between them dots, underscores and hyphens; words that are addresses of the hub, such as api or admin, are reserved", maxProjectName)
 	}
 	if n.Visibility == "" {
@@ -124,11 +132,12 @@ func checkProject(p *core.Project) error {
 // CreateProject makes a project. A user who creates it becomes its owner in the same transaction. CodeConflict if the
 // name is taken, whether or not the caller may see by whom.
 func (s *Store) CreateProject(ctx context.Context, n NewProject) (*core.Project, error) {
-	if err := n.check(); err != nil {
+	if err := n.check(core.PrincipalFrom(ctx)); err != nil {
 		return nil, err
 	}
 	p := &core.Project{ID: NewID(), Name: n.Name, Visibility: n.Visibility, Baseline: n.Baseline, Description: n.Description,
-		SparseIndexes: n.SparseIndexes, QuotaBytes: n.QuotaBytes, AttachVerdicts: n.AttachVerdicts, Registry: n.Registry, Revision: 1}
+		SparseIndexes: n.SparseIndexes, QuotaBytes: n.QuotaBytes, AttachVerdicts: n.AttachVerdicts, SBOMOnPush: n.SBOMOnPush == nil || *n.SBOMOnPush,
+		Registry: n.Registry, ScanOnPush: true, Revision: 1}
 	err := s.write(ctx, func(tx *db.Tx) error {
 		now := tx.Now()
 		p.CreatedAt, p.UpdatedAt = db.Time(now), db.Time(now)
@@ -139,9 +148,9 @@ func (s *Store) CreateProject(ctx context.Context, n NewProject) (*core.Project,
 			}
 			registry = p.Registry
 		}
-		c, err := tx.Exec(`INSERT INTO project (id, name, visibility, baseline, description, sparse_indexes, quota_bytes, attach_verdicts, created_at, updated_at, registry)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10) ON CONFLICT (name) DO NOTHING`,
-			p.ID, p.Name, string(p.Visibility), string(p.Baseline), p.Description, p.SparseIndexes, p.QuotaBytes, p.AttachVerdicts, now, registry)
+		c, err := tx.Exec(`INSERT INTO project (id, name, visibility, baseline, description, sparse_indexes, quota_bytes, attach_verdicts, created_at, updated_at, registry,
+			sbom_on_push) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11) ON CONFLICT (name) DO NOTHING`,
+			p.ID, p.Name, string(p.Visibility), string(p.Baseline), p.Description, p.SparseIndexes, p.QuotaBytes, p.AttachVerdicts, now, registry, p.SBOMOnPush)
 		if err := exactly(c, err, core.Errorf(core.CodeConflict, "the project name %q is taken: choose another one", p.Name)); err != nil {
 			return err
 		}
@@ -149,6 +158,9 @@ func (s *Store) CreateProject(ctx context.Context, n NewProject) (*core.Project,
 			return err
 		}
 		tx.Changed(ChangeProject, p.Name)
+		if err := tell(tx, EventProjectCreated, p.ID, p.Name, named{p.Name}); err != nil {
+			return err
+		}
 		return Audit(tx, "project.create", p.ID, p.Name, detail(n))
 	})
 	if err != nil {
@@ -240,16 +252,25 @@ func patchProject(tx *db.Tx, p *core.Project, patch ProjectPatch) error {
 	changed = set(&p.Description, patch.Description) || changed
 	changed = set(&p.SparseIndexes, patch.SparseIndexes) || changed
 	changed = set(&p.QuotaBytes, patch.QuotaBytes) || changed
-	if !changed {
+	changed = set(&p.SBOMOnPush, patch.SBOMOnPush) || changed
+	scans := set(&p.Scanner, patch.Scanner)
+	scans = set(&p.ScanOnPush, patch.ScanOnPush) || scans
+	scans = set(&p.ScanSchedule, patch.ScanSchedule) || scans
+	if !changed && !scans {
 		return nil
+	}
+	if scans {
+		if err := patchScans(tx, p); err != nil {
+			return err
+		}
 	}
 	if err := checkProject(p); err != nil {
 		return err
 	}
 	p.UpdatedAt = db.Time(tx.Now())
 	c, err := tx.Exec(`UPDATE project SET visibility = $1, baseline = $2, description = $3, sparse_indexes = $4, quota_bytes = $5, attach_verdicts = $6,
-		updated_at = $7, revision = revision + 1 WHERE id = $8 AND revision = $9`,
-		string(p.Visibility), string(p.Baseline), p.Description, p.SparseIndexes, p.QuotaBytes, p.AttachVerdicts, p.UpdatedAt.UnixMicro(), p.ID, p.Revision)
+		updated_at = $7, sbom_on_push = $8, revision = revision + 1 WHERE id = $9 AND revision = $10`,
+		string(p.Visibility), string(p.Baseline), p.Description, p.SparseIndexes, p.QuotaBytes, p.AttachVerdicts, p.UpdatedAt.UnixMicro(), p.SBOMOnPush, p.ID, p.Revision)
 	if err := exactly(c, err, stale("the project")); err != nil {
 		return err
 	}
@@ -261,6 +282,22 @@ func patchProject(tx *db.Tx, p *core.Project, patch ProjectPatch) error {
 		}
 	}
 	return Audit(tx, "project.update", p.ID, p.Name, detail(patch))
+}
+
+// patchScans writes which scanner scans a project, and when.
+func patchScans(tx *db.Tx, p *core.Project) error {
+	var scanner any
+	if p.Scanner != "" {
+		scanner = p.Scanner
+		if err := holdScanner(tx, p.Scanner); err != nil {
+			return err
+		}
+	}
+	// When it is next is reckoned anew.
+	_, err := tx.Exec(`UPDATE project SET scanner = $2, scan_on_push = $3, scan_schedule = $4, scan_next_at = CASE WHEN scan_schedule = $4 THEN scan_next_at ELSE 0 END
+		WHERE id = $1`, p.ID, scanner, p.ScanOnPush, p.ScanSchedule)
+	tx.Changed(ChangeScan, "")
+	return err
 }
 
 // DeleteProject removes a project with its members, robots, labels and trust documents. CodeConflict while it has repositories.
@@ -280,6 +317,9 @@ func (s *Store) DeleteProject(ctx context.Context, p *core.Project, revision int
 		// the next statement sees it.
 		c, err := tx.Exec(`UPDATE project SET name = name || '/deleted' WHERE id = $1 AND revision = $2`, p.ID, now.Revision)
 		if err := exactly(c, err, stale("the project")); err != nil {
+			return err
+		}
+		if err := tell(tx, EventProjectDeleted, p.ID, p.Name, named{p.Name}); err != nil {
 			return err
 		}
 		if err := dropProject(tx, p); err != nil {
@@ -316,6 +356,9 @@ func dropProject(tx *db.Tx, p *core.Project) error {
 		return err
 	}
 	if err := dropTrust(tx, p); err != nil {
+		return err
+	}
+	if err := dropWebhooks(tx, p); err != nil {
 		return err
 	}
 	if _, err := tx.Exec(`DELETE FROM project WHERE id = $1`, p.ID); err != nil {

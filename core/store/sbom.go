@@ -20,6 +20,8 @@ type SBOM struct {
 	Source   core.SBOMSource
 	Document int64  // SBOMDocument.ID
 	Content  string // digest of the blob that it lies in
+	// Unlisted is a document whose packages another one lists that was made at the same time: it is shown, and nothing is found by it.
+	Unlisted bool
 }
 
 // StoredSBOM is an SBOM with its document.
@@ -48,9 +50,11 @@ func IsSBOM(e *core.Evidence) bool {
 		(core.MatchPredicate("spdx", e.PredicateType) || core.MatchPredicate("cyclonedx", e.PredicateType))
 }
 
-// oweSBOM notes in the transaction that stores the evidence of a manifest that it is to be looked at.
+// oweSBOM notes in the transaction that stores the evidence of a manifest that it is to be looked at, unless the hub has attached it: then
+// it was.
 func oweSBOM(tx *db.Tx, repositoryID, carrier string) error {
-	_, err := tx.Exec(`INSERT INTO sbom_owed (repository_id, carrier, due_at) VALUES ($1, $2, $3)
+	_, err := tx.Exec(`INSERT INTO sbom_owed (repository_id, carrier, due_at) SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT)
+		WHERE NOT EXISTS (SELECT 1 FROM attached_sbom a WHERE a.repository_id = $1 AND a.carrier = $2)
 		ON CONFLICT (repository_id, carrier) DO UPDATE SET due_at = excluded.due_at, attempts = 0`, repositoryID, carrier, tx.Now())
 	return err
 }
@@ -101,13 +105,7 @@ func (s *Store) SaveSBOMs(ctx context.Context, repository, carrier string, all [
 			return err
 		}
 		for _, x := range all {
-			// The row is touched, and so locked: whoever removes what nothing names any more sees that this does.
-			n, err := tx.Exec(`UPDATE package_listed SET touched_at = $1 WHERE document_id = $2 AND complete
-				AND scope = (SELECT id FROM package_scope WHERE project_id = $3 AND source = $4)`, tx.Now(), x.Document, to.project, string(x.Source))
-			if err == nil && n == 0 {
-				err = errNotListed
-			}
-			if err != nil {
+			if err := touchListed(tx, to.project, &x); err != nil {
 				return err
 			}
 			if _, err := tx.Exec(`INSERT INTO sbom (repository_id, carrier, item, subject, scope, document_id, content, created_at)
@@ -120,6 +118,20 @@ func (s *Store) SaveSBOMs(ctx context.Context, repository, carrier string, all [
 		_, err = tx.Exec(`DELETE FROM sbom_owed WHERE repository_id = $1 AND carrier = $2`, to.id, carrier)
 		return err
 	})
+}
+
+// touchListed touches what says that the packages of a document are listed, and so locks it: whoever removes what nothing names any
+// more sees that this does.
+func touchListed(tx *db.Tx, project string, x *SBOM) error {
+	if x.Unlisted {
+		return nil
+	}
+	n, err := tx.Exec(`UPDATE package_listed SET touched_at = $1 WHERE document_id = $2 AND complete
+		AND scope = (SELECT id FROM package_scope WHERE project_id = $3 AND source = $4)`, tx.Now(), x.Document, project, string(x.Source))
+	if err == nil && n == 0 {
+		err = errNotListed
+	}
+	return err
 }
 
 // SBOMs lists the documents about some digests of a repository, at most n: those that somebody known has signed, so that nobody can bury
@@ -157,4 +169,24 @@ func parseEvidence(facts string) (*core.Evidence, error) {
 		return nil, err
 	}
 	return &e, nil
+}
+
+// sbomSources are where documents about some manifests of a repository, or about what they list, come from, each source once.
+func sbomSources(q querier, repositoryID string, digests []string) (map[string][]core.SBOMSource, error) {
+	var st statement
+	st.add(`SELECT s.subject, c.source FROM sbom s JOIN package_scope c ON c.id = s.scope WHERE s.repository_id = ? AND s.subject IN `, repositoryID)
+	st.in(digests)
+	// CROSS JOIN: to SQLite it says in which order.
+	st.add(` UNION SELECT f.manifest, c.source FROM manifest_reference f CROSS JOIN sbom s JOIN package_scope c ON c.id = s.scope
+		WHERE s.repository_id = ? AND s.subject = f.target AND f.kind = 'manifest' AND f.manifest IN `, repositoryID)
+	st.in(digests)
+	st.add(` ORDER BY 1, 2`)
+	out := map[string][]core.SBOMSource{}
+	_, err := rows(q, st.text.String(), st.args, func(row func(...any) error) (struct{}, error) {
+		var digest, source string
+		err := row(&digest, &source)
+		out[digest] = append(out[digest], core.SBOMSource(source))
+		return struct{}{}, err
+	})
+	return out, err
 }

@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
@@ -31,12 +33,16 @@ func (s *Store) SaveReport(ctx context.Context, found *core.Scan, vulnerabilitie
 	if err != nil {
 		return 0, err
 	}
-	if err := s.saveVulnerabilities(ctx, vulnerabilities); err != nil {
+	described, err := describedAll(found.Findings, vulnerabilities)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.saveVulnerabilities(ctx, described); err != nil {
 		return 0, err
 	}
 	sum := sha256.Sum256(facts)
 	digest := "sha256:" + hex.EncodeToString(sum[:])
-	id, known, err := row(s.reads(ctx), `SELECT id FROM scan_report WHERE digest = $1`, []any{digest}, scanID)
+	id, known, err := s.knownReport(ctx, digest)
 	if err != nil || known {
 		return id, err
 	}
@@ -46,9 +52,9 @@ func (s *Store) SaveReport(ctx context.Context, found *core.Scan, vulnerabilitie
 		names[found.Findings[i].ID] = true
 	}
 	err = s.write(ctx, func(tx *db.Tx) error {
-		id, _, err = row(tx.Query, `INSERT INTO scan_report (digest, facts, critical, high, medium, low, other, fixable, checks, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING id`,
-			[]any{digest, string(facts), n.Critical, n.High, n.Medium, n.Low, n.Other, n.Fixable, n.Checks, tx.Now()}, scanID)
+		id, _, err = row(tx.Query, `INSERT INTO scan_report (digest, facts, critical, high, medium, low, other, fixable, checks, matched, incomplete, created_at, touched_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) ON CONFLICT (digest) DO UPDATE SET touched_at = excluded.touched_at RETURNING id`,
+			[]any{digest, string(facts), n.Critical, n.High, n.Medium, n.Low, n.Other, n.Fixable, n.Checks, found.Matched, oneLine(found.Incomplete, maxScannerText), tx.Now()}, scanID)
 		if err != nil {
 			return err
 		}
@@ -73,6 +79,64 @@ func sortedKeys(set map[string]bool) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// describedAll adds to what a scanner says of vulnerabilities those that it found and says nothing of, so that they are found
+// too. A name that is no line of text is refused; of a title what is left of it is shown.
+func describedAll(findings []core.Finding, all []core.Vulnerability) ([]core.Vulnerability, error) {
+	known := map[string]bool{}
+	all = slices.Clone(all)
+	for i := range all {
+		v := &all[i]
+		known[v.ID] = true
+		if err := checkLine("id", v.ID, maxVulnerabilityName); err != nil {
+			return nil, fmt.Errorf("the scanner describes a vulnerability that cannot be stored: %w", err)
+		}
+		v.Title = oneLine(v.Title, maxScannerText)
+	}
+	for i := range findings {
+		f := &findings[i]
+		if known[f.ID] {
+			continue
+		}
+		known[f.ID] = true
+		if err := checkLine("id", f.ID, maxVulnerabilityName); err != nil {
+			return nil, fmt.Errorf("the scanner found a vulnerability that cannot be stored: %w", err)
+		}
+		all = append(all, core.Vulnerability{ID: f.ID, Severity: f.Severity})
+	}
+	return all, nil
+}
+
+const (
+	maxVulnerabilityName = 255
+	maxScannerText       = 4 << 10 // of a title, and of a reason
+)
+
+// oneLine is what can be stored and shown of a text that somebody else wrote.
+func oneLine(s string, most int) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s[:min(len(s), most)], ""))
+}
+
+// knownReport finds a report by its bytes, and keeps it from being swept before somebody names it.
+func (s *Store) knownReport(ctx context.Context, digest string) (id int64, known bool, err error) {
+	type report struct{ id, touched int64 }
+	r, known, err := row(s.reads(ctx), `SELECT id, touched_at FROM scan_report WHERE digest = $1`, []any{digest},
+		func(row func(...any) error) (r report, err error) { return r, row(&r.id, &r.touched) })
+	if err != nil || !known || r.touched > s.db.Micros()-reportGrace.Microseconds()/2 {
+		return r.id, known, err
+	}
+	err = s.write(ctx, func(tx *db.Tx) error {
+		n, err := tx.Exec(`UPDATE scan_report SET touched_at = $1 WHERE id = $2`, tx.Now(), r.id)
+		known = n > 0
+		return err
+	})
+	return r.id, known, err
 }
 
 // saveVulnerabilities writes what a scanner says of vulnerabilities, where it says something else than what was written before.
@@ -102,7 +166,8 @@ func (s *Store) saveVulnerabilities(ctx context.Context, all []core.Vulnerabilit
 				if err != nil {
 					return err
 				}
-				if known[v.ID] == string(v.Severity)+"\x00"+v.Title+"\x00"+string(detail) {
+				before, there := known[v.ID]
+				if there && (before == string(v.Severity)+"\x00"+v.Title+"\x00"+string(detail) || undescribed(v)) {
 					continue
 				}
 				if _, err := tx.Exec(`INSERT INTO vulnerability (name, severity, title, detail, updated_at) VALUES ($1, $2, $3, $4, $5)
@@ -118,6 +183,11 @@ func (s *Store) saveVulnerabilities(ctx context.Context, all []core.Vulnerabilit
 		}
 	}
 	return nil
+}
+
+// undescribed says that a scanner found a vulnerability and says nothing of it: what was said before stays.
+func undescribed(v *core.Vulnerability) bool {
+	return v.Title == "" && v.Description == "" && len(v.Links) == 0 && len(v.CWEs) == 0 && v.Score == 0
 }
 
 func namesOf(all []core.Vulnerability) []string {
@@ -178,19 +248,46 @@ func SetScan(tx *db.Tx, r ScanResult) (found bool, err error) {
 			database = r.DatabaseAt.UnixMicro()
 		}
 	}
-	n, err := tx.Exec(`INSERT INTO scan (repository_id, digest, scanner, report_id, scanned_at, database_at, tried_at, problem)
-		SELECT l.repository_id, l.digest, CAST($3 AS TEXT), CAST($4 AS INTEGER), CAST($5 AS BIGINT), CAST($6 AS BIGINT), CAST($7 AS BIGINT), CAST($8 AS TEXT)
+	same, err := sameReport(tx, r)
+	if err != nil {
+		return false, err
+	}
+	n, err := tx.Exec(`INSERT INTO scan (repository_id, digest, scanner, report_id, scanned_at, database_at, considered_at, tried_at, problem)
+		SELECT l.repository_id, l.digest, CAST($3 AS TEXT), CAST($4 AS INTEGER), CAST($5 AS BIGINT), CAST($6 AS BIGINT), CAST($6 AS BIGINT), CAST($7 AS BIGINT),
+			CAST($8 AS TEXT)
 		FROM repository r JOIN manifest_link l ON l.repository_id = r.id AND l.digest = $2 WHERE r.name = $1
 		ON CONFLICT (repository_id, digest, scanner) DO UPDATE SET report_id = COALESCE(excluded.report_id, scan.report_id),
 			scanned_at = CASE WHEN excluded.report_id IS NULL THEN scan.scanned_at ELSE excluded.scanned_at END,
 			database_at = CASE WHEN excluded.report_id IS NULL THEN scan.database_at ELSE excluded.database_at END,
+			considered_at = CASE WHEN excluded.report_id IS NULL THEN scan.considered_at ELSE excluded.considered_at END,
 			tried_at = excluded.tried_at, problem = excluded.problem`,
-		r.Repository, r.Digest, r.Scanner, report, scanned, database, tx.Now(), strings.ReplaceAll(r.Problem, "\n", " "))
+		r.Repository, r.Digest, r.Scanner, report, scanned, database, tx.Now(), oneLine(r.Problem, maxScannerText))
 	if err != nil || n == 0 {
 		return false, err
 	}
+	if r.Report != 0 && !same {
+		if err := placeReport(tx, r.Report, r.Repository); err != nil {
+			return false, err
+		}
+	}
 	tx.Changed(ChangeEvidence, r.Repository)
 	return true, OweVerdicts(tx, r.Repository, r.Digest)
+}
+
+// placeReport notes in which repository the vulnerabilities of a report are.
+func placeReport(tx *db.Tx, report int64, repository string) error {
+	// DO UPDATE: it locks the row, so that a sweep that is about to remove it looks again.
+	_, err := tx.Exec(`INSERT INTO vulnerability_place (vulnerability_id, project_id, repository_id)
+		SELECT f.vulnerability_id, r.project_id, r.id FROM finding f CROSS JOIN repository r WHERE f.report_id = $1 AND r.name = $2 ORDER BY f.vulnerability_id
+		ON CONFLICT (vulnerability_id, project_id, repository_id) DO UPDATE SET project_id = excluded.project_id`, report, repository)
+	return err
+}
+
+// sameReport says whether the scanner's row of this image has this report already, and locks it.
+func sameReport(tx *db.Tx, r ScanResult) (bool, error) {
+	n, err := tx.Exec(`UPDATE scan SET tried_at = $5 WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2 AND scanner = $3 AND report_id = $4`,
+		r.Repository, r.Digest, r.Scanner, r.Report, tx.Now())
+	return n > 0, err
 }
 
 // Scans returns what each scanner found last in an image of a repository.

@@ -98,3 +98,9 @@ func (s *Store) TaggedArtifacts(ctx context.Context, p *core.Project, n int) (al
 	}
 	return all, false, err
 }
+
+// TagBefore is what a tag that was just written named before: "" if nothing. known is false if the hub has no such tag.
+func TagBefore(tx *db.Tx, repository, tag string) (digest string, known bool, err error) {
+	return row(tx.Query, `SELECT COALESCE(t.previous, '') FROM repository r JOIN tag t ON t.repository_id = r.id AND t.name = $2 WHERE r.name = $1`,
+		[]any{repository, tag}, scanText)
+}

@@ -37,6 +37,8 @@ type TrustDocument struct {
 // TrustMaterial is all that holds in a project: its own documents and the hub's.
 type TrustMaterial struct {
 	Documents []TrustDocument
+	// Exceptions of the project, without their reasons. No revision counts them.
+	Exceptions []core.Exception
 	// Revision grows with every change of one of them.
 	Revision int64
 }
@@ -99,7 +101,7 @@ func (s *Store) TrustDocuments(ctx context.Context, p *core.Project, kind TrustK
 // change between the two statements would be missed.
 func materialOf(scope string) string {
 	return `SELECT ` + trustColumns + ` FROM trust_document WHERE scope IN ('', ` + scope + `)
-		UNION ALL SELECT '', TRUE, '', '', 0, 0, COALESCE(CAST(SUM(revision) AS BIGINT), 0) FROM trust_revision WHERE scope IN ('', ` + scope + `)`
+		UNION ALL SELECT '', TRUE, '', '', 0, 0, COALESCE(CAST(SUM(revision) AS BIGINT), 0) FROM trust_revision WHERE scope IN ('', ` + scope + `)` + exceptionsOf(scope)
 }
 
 // TrustMaterial reads all that holds in a project, in one statement.
@@ -113,6 +115,10 @@ func newTrustMaterial(docs []*TrustDocument) *TrustMaterial {
 	for _, d := range docs {
 		if d.Kind == "" {
 			m.Revision = d.Revision
+			continue
+		}
+		if d.Kind == exceptionKind {
+			m.Exceptions = append(m.Exceptions, parseException(d))
 			continue
 		}
 		m.Documents = append(m.Documents, *d)
@@ -153,6 +159,32 @@ func (s *Store) TrustMentions(ctx context.Context, p *core.Project, name string)
 // PutTrustDocument makes or changes a document of a project, or of the hub if p is nil. revision is that of the document
 // as the caller read it, 0 to make a new one; saving what is there already changes nothing and needs none.
 func (s *Store) PutTrustDocument(ctx context.Context, p *core.Project, kind TrustKind, name, document string, revision int64) (d *TrustDocument, created bool, err error) {
+	return s.putTrust(ctx, p, kind, name, document, revision, "saved")
+}
+
+// RevokeAuthority is PutTrustDocument of an authority that nothing is believed any more, of which somebody may want to be told.
+func (s *Store) RevokeAuthority(ctx context.Context, p *core.Project, name, document string, revision int64) (*TrustDocument, error) {
+	d, _, err := s.putTrust(ctx, p, TrustAuthority, name, document, revision, revoked)
+	return d, err
+}
+
+// revoked is what happened to an authority, of all that can happen to a document.
+const revoked = "revoked"
+
+// tellTrust says what happened to a document. Who is trusted and what is demanded are rules alike.
+func tellTrust(tx *db.Tx, kind TrustKind, scope, object, change string) error {
+	event := EventPolicyChanged
+	if change == revoked {
+		event = EventKeyRevoked
+	}
+	return tell(tx, event, scope, object, struct {
+		Kind   TrustKind `json:"kind"`
+		Name   string    `json:"name"`
+		Change string    `json:"change"`
+	}{kind, object, change})
+}
+
+func (s *Store) putTrust(ctx context.Context, p *core.Project, kind TrustKind, name, document string, revision int64, change string) (d *TrustDocument, created bool, err error) {
 	if !validWord(name, maxTrustName) {
 		return nil, false, core.Invalid("name", "a name has 1 to %d of the characters a-z, 0-9, and between them . _ -", maxTrustName)
 	}
@@ -187,6 +219,9 @@ func (s *Store) PutTrustDocument(ctx context.Context, p *core.Project, kind Trus
 		}
 		tx.Changed(ChangeTrust, project)
 		if err := sweepScope(tx, scope); err != nil {
+			return err
+		}
+		if err := tellTrust(tx, kind, scope, trustObject(project, name), change); err != nil {
 			return err
 		}
 		return Audit(tx, string(kind)+".save", scope, trustObject(project, name), document)
@@ -241,6 +276,9 @@ func (s *Store) DeleteTrustDocument(ctx context.Context, p *core.Project, kind T
 		}
 		tx.Changed(ChangeTrust, project)
 		if err := sweepScope(tx, scope); err != nil {
+			return err
+		}
+		if err := tellTrust(tx, kind, scope, trustObject(project, name), "deleted"); err != nil {
 			return err
 		}
 		return Audit(tx, string(kind)+".delete", scope, trustObject(project, name), "")

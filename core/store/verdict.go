@@ -139,10 +139,3 @@ func (s *Store) VerdictsDue(ctx context.Context) (time.Time, bool, error) {
 		UNION ALL SELECT MIN(due_at) FROM verdict_sweep) AS due`, nil, func(row func(...any) error) (at *int64, err error) { return at, row(&at) })
 	return micros(at), at != nil, err
 }
-
-// AttachedVerdict reports whether a manifest of a repository is what states a verdict there by the hub's own doing.
-func (s *Store) AttachedVerdict(ctx context.Context, repository, carrier string) (bool, error) {
-	_, found, err := row(s.reads(ctx), `SELECT v.subject FROM repository r JOIN attached_verdict v ON v.repository_id = r.id
-		WHERE r.name = $1 AND v.carrier = $2 AND v.carrier <> ''`, []any{repository, carrier}, scanText)
-	return found, err
-}

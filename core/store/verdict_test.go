@@ -73,11 +73,11 @@ func TestVerdictsOwed(t *testing.T) {
 		if _, any, _ := h.VerdictsDue(h.admin); any {
 			t.Error("something is due that was settled for ever")
 		}
-		if ours, err := h.AttachedVerdict(h.admin, "team/app", "sha256:cc"); err != nil || !ours {
+		if ours, err := h.Attached(h.admin, "team/app", "sha256:cc"); err != nil || !ours {
 			t.Error(ours, err)
 		}
 		for _, other := range [][2]string{{"team/app", "sha256:aa"}, {"team/app", ""}, {"team/other", "sha256:cc"}} {
-			if ours, err := h.AttachedVerdict(h.admin, other[0], other[1]); err != nil || ours {
+			if ours, err := h.Attached(h.admin, other[0], other[1]); err != nil || ours {
 				t.Error(other, err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
@@ -13,10 +14,10 @@ import (
 // maxMade bounds how many pairs of payload and signature are tried in one content.
 const maxMade = 256
 
-// Made reports whether s has signed a statement of this predicate type that lies in content, a bundle or an envelope. It
+// Made reports whether s has signed a statement of one of these predicate types that lies in content, a bundle or an envelope. It
 // reads as leniently as anybody might: whatever is called a payload or a signature counts as one. What has too many of them
 // to be tried counts as made by s.
-func (s *Signer) Made(content []byte, predicateType string) bool {
+func (s *Signer) Made(content []byte, predicateTypes ...string) bool {
 	var payloads, signatures [][]byte
 	names := json.NewDecoder(bytes.NewReader(content))
 	name := ""
@@ -32,7 +33,8 @@ func (s *Signer) Made(content []byte, predicateType string) bool {
 		}
 		switch name {
 		case "payload":
-			if p := decoded(text); bytes.Contains(p, []byte(predicateType)) { // as s writes it
+			p := decoded(text)
+			if slices.ContainsFunc(predicateTypes, func(t string) bool { return bytes.Contains(p, []byte(t)) }) { // as s writes it
 				payloads = append(payloads, p)
 			}
 			name = ""

@@ -11,7 +11,7 @@ import (
 )
 
 // KindPurge removes rows that are kept for a time only: answers to idempotent requests, finished jobs, the pulls of single
-// days, notes about registries behind the hub and old entries of the audit trail. No payload; every night. Sessions and failed
+// days, notes about registries behind the hub, events with the record of who was told and old entries of the audit trail. No payload; every night. Sessions and failed
 // log-ins end sooner: see core/auth.
 const KindPurge = "purge"
 
@@ -20,6 +20,7 @@ type PurgeOptions struct {
 	Jobs       time.Duration // since a job has ended; 30 days
 	Pulls      time.Duration // since the day of the pulls; 90 days. The sums of all days stay
 	References time.Duration // since a manifest was last read from a registry behind the hub; 30 days
+	Events     time.Duration // since it happened, if nobody waits to be told; 30 days
 	Audit      time.Duration // since the entry was written; 365 days
 }
 
@@ -37,6 +38,9 @@ func Purge(s *store.Store, opt PurgeOptions) jobservice.Spec {
 	}
 	if opt.References == 0 {
 		opt.References = 30 * 24 * time.Hour
+	}
+	if opt.Events == 0 {
+		opt.Events = 30 * 24 * time.Hour
 	}
 	if opt.Audit == 0 {
 		opt.Audit = 365 * 24 * time.Hour
@@ -73,6 +77,11 @@ func purge(ctx context.Context, t *jobservice.Task, s *store.Store, opt PurgeOpt
 	if err != nil {
 		return err
 	}
+	happened := s.Now().Add(-opt.Events)
+	events, err := inBatches(ctx, t, func(tx *db.Tx) (int64, error) { return store.DropEvents(tx, happened, purgeBatch) })
+	if err != nil {
+		return err
+	}
 	before := s.Now().Add(-opt.Audit)
 	entries, err := inBatches(ctx, t, func(tx *db.Tx) (int64, error) {
 		n, err := removeAudit(tx, before)
@@ -84,7 +93,7 @@ func purge(ctx context.Context, t *jobservice.Task, s *store.Store, opt PurgeOpt
 	if err != nil {
 		return err
 	}
-	t.Progress(100, fmt.Sprintf("%d jobs, %d records of pulls, %d notes of registries and %d entries of the audit trail removed", jobs, pulls, references, entries))
+	t.Progress(100, fmt.Sprintf("%d jobs, %d records of pulls, %d notes of registries, %d events and %d entries of the audit trail removed", jobs, pulls, references, events, entries))
 	return nil
 }
 

@@ -120,6 +120,9 @@ func TestPackages(t *testing.T) {
 		if s := h.run(work.KindSweepPackages, work.SweepPackages(do), nil); s.State != jobservice.Done || s.Attempts != 2 || s.Message != "4 removed" {
 			h.t.Errorf("got %+v", s)
 		}
+		if s := h.run(work.KindSweepReports, work.SweepReports(do), nil); s.State != jobservice.Done || s.Attempts != 2 || s.Message != "6 removed" {
+			h.t.Errorf("got %+v", s)
+		}
 	})
 }
 

@@ -298,7 +298,7 @@ func storeAtOnce(tx *db.Tx, r repository, m *manifestRow, now, lease int64, by s
 func (l *Registry) putTags(tx *db.Tx, repo, id, d string, tags []string, now int64, by string) error {
 	for _, t := range tags {
 		if _, err := tx.Exec(`INSERT INTO tag (repository_id, name, digest, created_at, updated_at, updated_by) VALUES ($1, $2, $3, $4, $4, $5)
-			ON CONFLICT (repository_id, name) DO UPDATE SET digest = excluded.digest, updated_at = excluded.updated_at, updated_by = excluded.updated_by`,
+			ON CONFLICT (repository_id, name) DO UPDATE SET previous = tag.digest, digest = excluded.digest, updated_at = excluded.updated_at, updated_by = excluded.updated_by`,
 			id, t, d, now, by); err != nil {
 			return err
 		}

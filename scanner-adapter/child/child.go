@@ -25,7 +25,8 @@ const maxJob = 1 << 20
 func Run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	sandbox.EndAtLimits()
 	var j job.Job
-	if err := json.NewDecoder(io.LimitReader(stdin, maxJob)).Decode(&j); err != nil {
+	told := json.NewDecoder(io.LimitReader(stdin, maxJob))
+	if err := told.Decode(&j); err != nil {
 		return fmt.Errorf("the job cannot be read: %w", err)
 	}
 	dir, err := os.Getwd()
@@ -35,15 +36,15 @@ func Run(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 	if err := settle(dir, j); err != nil {
 		return err
 	}
+	answer := json.NewEncoder(stdout)
+	if j.Kind == job.Match {
+		return match(ctx, dir, j, io.MultiReader(told.Buffered(), stdin), answer)
+	}
 	r, err := work(ctx, dir, j)
 	if err != nil {
-		var refused *image.Error
-		if !errors.As(err, &refused) {
-			refused = &image.Error{Code: "scanner", Message: "The scanner failed: " + err.Error()}
-		}
-		r = &job.Result{Failure: refused}
+		r = &job.Result{Failure: failure(err)}
 	}
-	return json.NewEncoder(stdout).Encode(r)
+	return answer.Encode(r)
 }
 
 // settle keeps everything that Trivy writes in the directory of this job. It is this process alone that changes its
@@ -104,5 +105,5 @@ func scan(ctx context.Context, dir string, j job.Job) (*job.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &job.Result{Report: found.Report, SPDX: found.SPDX, CycloneDX: found.CycloneDX}, nil
+	return &job.Result{Report: found.Report, SPDX: found.SPDX, CycloneDX: found.CycloneDX, Incomplete: found.Incomplete}, nil
 }

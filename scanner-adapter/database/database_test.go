@@ -245,6 +245,57 @@ func TestSources(t *testing.T) {
 	}
 }
 
+// A registry is asked often: what is there already, or was refused, is not fetched again.
+func TestSameDatabaseIsNotFetchedAgain(t *testing.T) {
+	r := scannertest.NewRegistry(t)
+	push := func(archive []byte) {
+		m, err := json.Marshal(ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: ocispec.DescriptorEmptyJSON,
+			Layers: []ocispec.Descriptor{{MediaType: database.Vulnerabilities().MediaType, Digest: r.PutBlob(archive), Size: int64(len(archive))}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.PutManifest(ocispec.MediaTypeImageManifest, m, "2")
+	}
+	src := database.Source{Address: "oci://" + r.Host() + "/trivy-db:2", Authorization: r.User + ":" + r.Password}
+	dir := t.TempDir()
+	s := open(t, dir, fine)
+	blobs := func() int { // requests besides those for the manifest, of which there are two: without the credential, and with it
+		t.Helper()
+		before := r.Requests()
+		_ = s.Load(t.Context(), database.Vulnerabilities(), src)
+		return r.Requests() - before - 2
+	}
+	push(packed(t, "trivy.db", "x", "metadata.json", meta(2, day(-2))))
+	for i, want := range []int{1, 0} {
+		if n := blobs(); n != want {
+			t.Errorf("load %d: %d blobs", i, n)
+		}
+	}
+	s = open(t, dir, fine) // after a start as well
+	if n := blobs(); n != 0 {
+		t.Errorf("after a start: %d blobs", n)
+	}
+	if a, ok := s.Age(database.Vulnerabilities()); !ok || !strings.HasPrefix(a.Source, src.Address+"@sha256:") {
+		t.Errorf("%+v", a)
+	}
+	push(packed(t, "trivy.db", "y", "metadata.json", meta(2, day(-3)))) // older
+	for i, want := range []int{1, 0} {
+		if n := blobs(); n != want {
+			t.Errorf("refused, load %d: %d blobs", i, n)
+		}
+	}
+	if err := s.Load(t.Context(), database.Vulnerabilities(), src); err == nil || !strings.Contains(err.Error(), "older than the one in use") {
+		t.Errorf("why it was refused is not said again: %v", err)
+	}
+	push(packed(t, "trivy.db", "z", "metadata.json", meta(2, day(-1))))
+	if err := s.Load(t.Context(), database.Vulnerabilities(), src); err != nil {
+		t.Error(err)
+	}
+	if a, _ := s.Age(database.Vulnerabilities()); !a.UpdatedAt.Equal(day(-1)) {
+		t.Errorf("%+v", a)
+	}
+}
+
 // F-13: a source that cannot be reached is said, with what to do; scans go on with what there is.
 func TestUnreachableSourceIsShown(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())

@@ -28,15 +28,18 @@ type Refresher struct {
 
 // Run refreshes until ctx ends.
 func (r *Refresher) Run(ctx context.Context) {
-	wait := firstWait
+	wait, said := firstWait, ""
 	for {
 		next := r.Interval
 		if err := r.Refresh(ctx); err != nil && ctx.Err() == nil {
 			next = min(wait, r.Interval)
 			wait *= 2
-			r.Log.Warn("the database could not be refreshed", "database", r.Kind.Name, "source", r.Source.Address, "error", err, "again_in", next)
+			if err.Error() != said { // a source that is asked every few seconds would fill the log
+				said = err.Error()
+				r.Log.Warn("the database could not be refreshed", "database", r.Kind.Name, "source", r.Source.Address, "error", err, "again_in", next)
+			}
 		} else {
-			wait = firstWait
+			wait, said = firstWait, ""
 		}
 		select {
 		case <-ctx.Done():

@@ -12,11 +12,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/hallmarkhub/hallmark/registry"
+	"github.com/hallmarkhub/hallmark/registry/remote"
 	"github.com/hallmarkhub/hallmark/scanner-adapter/image"
 )
 
@@ -29,6 +33,7 @@ type Source struct {
 	Address       string
 	Authorization string   // user:password
 	Hosts         []string // where the registry may send us
+	Plain         []string // hosts besides loopback that are spoken to without TLS, because somebody said so
 }
 
 // CheckSource says what is wrong with an address.
@@ -58,36 +63,91 @@ func reference(u *url.URL) (repository, tag string, err error) {
 	return repository, tag, nil
 }
 
-// Load brings the database of a source into the store.
+// Load brings the database of a source into the store. Of a registry only the manifest is asked for if it is the one that was
+// brought in last, or that was refused of late.
 func (s *Store) Load(ctx context.Context, k Kind, src Source) error {
 	u, err := url.Parse(src.Address)
 	if err != nil {
 		return err
 	}
-	return s.Import(ctx, k, src.Address, false, func(dir string) error {
-		switch u.Scheme {
-		case "dir":
-			return copyFiles(k, u.Path, dir)
-		case "file":
+	switch u.Scheme {
+	case "dir":
+		return s.Import(ctx, k, src.Address, false, func(dir string) error { return copyFiles(k, u.Path, dir) })
+	case "file":
+		return s.Import(ctx, k, src.Address, false, func(dir string) error {
 			f, err := os.Open(u.Path)
 			if err != nil {
 				return err
 			}
 			defer f.Close()
 			return Unpack(ctx, k, f, dir)
-		}
-		return pull(ctx, k, u, src, dir)
-	})
-}
-
-// pull fetches the artifact that Trivy's databases are published as: one layer, which is an archive.
-func pull(ctx context.Context, k Kind, u *url.URL, src Source, dir string) error {
-	repository, tag, err := reference(u)
+		})
+	}
+	p, err := find(ctx, u, src)
 	if err != nil {
 		return err
 	}
+	source := src.Address + "@" + p.digest.String()
+	// Of which address does not matter: a hub beside us has another port after each start.
+	if have, ok := s.Age(k); ok && strings.HasSuffix(have.Source, "@"+p.digest.String()) {
+		return nil
+	}
+	if err := s.refusedBefore(source); err != nil {
+		return err
+	}
+	err = s.Import(ctx, k, source, false, func(dir string) error { return p.pull(ctx, k, dir) })
+	s.noteRefusal(source, err)
+	return err
+}
+
+// again is how long a refused database is not fetched again: what refuses it may be the clock.
+const again = time.Hour
+
+// refusal is why a published database was not taken.
+type refusal struct {
+	err error
+	at  time.Time
+}
+
+func (s *Store) refusedBefore(source string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r, ok := s.refused[source]; ok && time.Since(r.at) < again {
+		return r.err
+	}
+	return nil
+}
+
+// noteRefusal keeps the last refusals only: a tag that moves leaves them behind.
+func (s *Store) noteRefusal(source string, err error) {
+	var refused *Refused
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.refused) > 16 {
+		clear(s.refused)
+	}
+	if delete(s.refused, source); errors.As(err, &refused) {
+		s.refused[source] = refusal{err, time.Now()}
+	}
+}
+
+// published is the artifact that Trivy's databases are published as: one layer, which is an archive.
+type published struct {
+	registry   *remote.Registry
+	address    string
+	repository string
+	digest     digest.Digest
+	payload    []byte
+}
+
+// find asks a registry what a tag is.
+func find(ctx context.Context, u *url.URL, src Source) (*published, error) {
+	repository, tag, err := reference(u)
+	if err != nil {
+		return nil, err
+	}
 	scheme := "https"
-	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() || slices.Contains(src.Plain, u.Host) {
 		scheme = "http"
 	}
 	from := image.Source{URL: scheme + "://" + u.Host, Hosts: src.Hosts}
@@ -96,17 +156,21 @@ func pull(ctx context.Context, k Kind, u *url.URL, src Source, dir string) error
 	}
 	r, err := image.Open(from)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m, err := r.Manifest(ctx, repository, registry.Reference{Tag: tag}, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return &published{registry: r, address: src.Address, repository: repository, digest: m.Digest, payload: m.Payload}, nil
+}
+
+func (p *published) pull(ctx context.Context, k Kind, dir string) error {
 	var parsed ocispec.Manifest
-	if err := json.Unmarshal(m.Payload, &parsed); err != nil || len(parsed.Layers) != 1 || parsed.Layers[0].MediaType != k.MediaType {
-		return refuse("%s is no such database: it would have one layer, of type %s.", src.Address, k.MediaType)
+	if err := json.Unmarshal(p.payload, &parsed); err != nil || len(parsed.Layers) != 1 || parsed.Layers[0].MediaType != k.MediaType {
+		return refuse("%s is no such database: it would have one layer, of type %s.", p.address, k.MediaType)
 	}
-	b, err := r.Blob(ctx, repository, parsed.Layers[0].Digest)
+	b, err := p.registry.Blob(ctx, p.repository, parsed.Layers[0].Digest)
 	if err != nil {
 		return err
 	}

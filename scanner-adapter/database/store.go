@@ -72,6 +72,7 @@ type Store struct {
 	mu      sync.Mutex
 	current string         // a directory below dir, or ""
 	users   map[string]int // generations that scans use
+	refused map[string]refusal
 }
 
 // Open opens the store in dir and removes what an interrupted import left.
@@ -83,7 +84,7 @@ func Open(dir string, check func(ctx context.Context, generation string) error) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, check: check, users: map[string]int{}}
+	s := &Store{dir: dir, check: check, users: map[string]int{}, refused: map[string]refusal{}}
 	to, err := os.Readlink(filepath.Join(dir, current))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -153,6 +154,9 @@ func (s *Store) age(k Kind) (Age, bool) {
 	a, err := readAge(filepath.Join(s.dir, s.current, k.Name))
 	return a, err == nil
 }
+
+// AgeOf is the age of the vulnerability database in a directory that Acquire returned.
+func AgeOf(dir string) (Age, error) { return readAge(filepath.Join(dir, Vulnerabilities().Name)) }
 
 func readAge(dir string) (Age, error) {
 	var a Age

@@ -58,7 +58,7 @@ func made() time.Time { return time.Now().Add(-time.Hour).UTC().Truncate(time.Se
 
 var databases sync.Once
 
-func tools(t *testing.T) *bench {
+func tools(t testing.TB) *bench {
 	t.Helper()
 	b, err := shared()
 	if err != nil {
@@ -76,7 +76,7 @@ func tools(t *testing.T) *bench {
 
 // adapter is a running scanner-adapter.
 type adapter struct {
-	t    *testing.T
+	t    testing.TB
 	url  string
 	data string
 	cmd  *exec.Cmd
@@ -109,7 +109,7 @@ func (r *record) String() string {
 }
 
 // command runs the binary to its end.
-func command(t *testing.T, env []string, args ...string) (string, error) {
+func command(t testing.TB, env []string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), tools(t).binary, args...)
 	cmd.Env = env
@@ -118,7 +118,7 @@ func command(t *testing.T, env []string, args ...string) (string, error) {
 }
 
 // start starts an adapter with the databases of the tests in the directory data.
-func start(t *testing.T, r *scannertest.Registry, data string, settings ...string) *adapter {
+func start(t testing.TB, r *scannertest.Registry, data string, settings ...string) *adapter {
 	t.Helper()
 	b := tools(t)
 	env := append([]string{"SCANNER_DATA=" + data, "SCANNER_LISTEN=127.0.0.1:0", "SCANNER_REGISTRIES=" + r.URL, "SCANNER_TOKEN=canary-a0c4b611",
@@ -162,9 +162,9 @@ func (a *adapter) kill() {
 	_ = a.cmd.Wait()
 }
 
-func (a *adapter) do(method, path, mediaType string, body []byte) (*http.Response, []byte) {
+func (a *adapter) do(method, path, mediaType string, body io.Reader) (*http.Response, []byte) {
 	a.t.Helper()
-	req, err := http.NewRequestWithContext(a.t.Context(), method, a.url+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(a.t.Context(), method, a.url+path, body)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func (a *adapter) ask(r *scannertest.Registry, digest string, capabilities ...sp
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	resp, b := a.do(http.MethodPost, "/api/v1/scan", "application/vnd.scanner.adapter.scan.request+json; version=1.0", body)
+	resp, b := a.do(http.MethodPost, "/api/v1/scan", "application/vnd.scanner.adapter.scan.request+json; version=1.0", bytes.NewReader(body))
 	var accepted spec.Accepted
 	if err := json.Unmarshal(b, &accepted); err != nil || resp.StatusCode != http.StatusAccepted {
 		a.t.Fatalf("%s: %s", resp.Status, b)

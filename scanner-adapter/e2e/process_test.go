@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -143,7 +144,7 @@ func TestDatabaseIsChecked(t *testing.T) {
 	a := start(t, r, data)
 	_, before := a.do(http.MethodGet, "/api/v1/database", "", nil)
 	bad := damaged(t)
-	resp, b := a.do(http.MethodPut, "/api/v1/database/db", "application/gzip", bad)
+	resp, b := a.do(http.MethodPut, "/api/v1/database/db", "application/gzip", bytes.NewReader(bad))
 	if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(b), "cannot be used") {
 		t.Fatalf("%s: %s", resp.Status, b)
 	}
@@ -157,7 +158,7 @@ func TestDatabaseIsChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp, b := a.do(http.MethodPut, "/api/v1/database/db", "application/gzip", good); resp.StatusCode != http.StatusOK {
+	if resp, b := a.do(http.MethodPut, "/api/v1/database/db", "application/gzip", bytes.NewReader(good)); resp.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", resp.Status, b)
 	}
 	if got := a.scanned(r, r.Push(t, []scannertest.Layer{debian(t)}, nil).String()); got.Severity != spec.Critical {

@@ -10,7 +10,11 @@ import (
 const (
 	Scan  = "scan"
 	Check = "check" // whether a database is whole
+	Match = "match" // SBOMs, one after the other
 )
+
+// SBOM is what the report of an SBOM calls it.
+const SBOM = "sbom"
 
 // Job is what a child is to do. It holds the image's token, so it is never logged.
 type Job struct {
@@ -25,6 +29,8 @@ type Job struct {
 
 	Vulnerabilities, Extras, SPDX, CycloneDX bool
 	Version                                  string
+
+	Components int // of an SBOM, at most
 }
 
 // Result is what a child found: reports, or the reason why there are none.
@@ -33,4 +39,6 @@ type Result struct {
 	Report    json.RawMessage `json:",omitempty"`
 	SPDX      json.RawMessage `json:",omitempty"`
 	CycloneDX json.RawMessage `json:",omitempty"`
+	// Incomplete is why the findings of Report cannot be all there are.
+	Incomplete string `json:",omitempty"`
 }

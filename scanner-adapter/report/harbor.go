@@ -23,24 +23,48 @@ func Vulnerabilities(raw []byte, about About) (*spec.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &spec.Report{GeneratedAt: about.At, Artifact: about.Artifact, Scanner: about.Scanner, Severity: spec.Unknown,
-		Vulnerabilities: []spec.Finding{}}
+	r := &spec.Report{GeneratedAt: about.At, Artifact: about.Artifact, Scanner: about.Scanner, Severity: spec.Unknown, Vulnerabilities: t.findings()}
+	if len(r.Vulnerabilities) > 0 {
+		r.Severity = r.Vulnerabilities[0].Severity
+	}
+	return r, nil
+}
+
+// Matched is what Trivy found in an SBOM, which it calls name.
+func Matched(raw []byte, name string) ([]spec.Finding, error) {
+	t, err := decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	if t.ArtifactName != name {
+		return nil, fmt.Errorf("the scanner's report is not about the SBOM")
+	}
+	return t.findings(), nil
+}
+
+// findings are all vulnerabilities, the worst first.
+func (t *trivyReport) findings() []spec.Finding {
+	all := []spec.Finding{}
 	for _, result := range t.Results {
 		for _, v := range result.Vulnerabilities {
-			f := finding(v)
-			r.Vulnerabilities = append(r.Vulnerabilities, f)
-			if f.Severity.Rank() > r.Severity.Rank() {
-				r.Severity = f.Severity
+			if v.PkgPath == "" && result.Class == "lang-pkgs" && !aggregated(result.Target) {
+				v.PkgPath = result.Target // the file that all packages of this result are in
 			}
+			all = append(all, finding(v))
 		}
 	}
-	slices.SortFunc(r.Vulnerabilities, func(a, b spec.Finding) int {
+	slices.SortFunc(all, func(a, b spec.Finding) int {
 		if a.Severity != b.Severity {
 			return b.Severity.Rank() - a.Severity.Rank()
 		}
 		return strings.Compare(a.ID+"\x00"+a.Package+"\x00"+a.Version, b.ID+"\x00"+b.Package+"\x00"+b.Version)
 	})
-	return r, nil
+	return all
+}
+
+// aggregated reports whether Trivy has put packages of many files under one name, each with its own path.
+func aggregated(target string) bool {
+	return slices.Contains([]string{"Python", "Conda", "Ruby", "Node.js", "Java", "Kubernetes"}, target)
 }
 
 // severityOf is the specification's word for Trivy's, "" if it is none.
@@ -72,9 +96,21 @@ func finding(v trivyFinding) spec.Finding {
 	if v.Layer.Digest != "" || v.Layer.DiffID != "" {
 		f.Layer = &spec.Layer{Digest: v.Layer.Digest, DiffID: v.Layer.DiffID}
 	}
+	vendor := map[string]any{}
 	if len(v.CVSS) > 0 {
-		// A map of Trivy's own, which was JSON a moment ago.
-		f.VendorAttributes, _ = json.Marshal(map[string]any{"CVSS": v.CVSS})
+		vendor["CVSS"] = v.CVSS
+	}
+	if v.PkgIdentifier.PURL != "" {
+		vendor["purl"] = v.PkgIdentifier.PURL
+	}
+	if v.PkgPath != "" {
+		vendor["path"] = v.PkgPath
+	}
+	if v.Title != "" && v.Description != "" {
+		vendor["title"] = v.Title
+	}
+	if len(vendor) > 0 {
+		f.VendorAttributes, _ = json.Marshal(vendor) // which was JSON a moment ago
 	}
 	return f
 }

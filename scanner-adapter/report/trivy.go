@@ -22,17 +22,33 @@ type trivyReport struct {
 		Class           string
 		Type            string
 		Vulnerabilities []trivyFinding
+
+		Secrets []struct {
+			RuleID, Title, Severity string
+			StartLine               int
+			Layer                   trivyLayer
+		}
+		Licenses []struct {
+			Name, Category, Severity string
+			PkgName, FilePath        string
+		}
+		Misconfigurations []struct {
+			ID, Title, Severity, Status string
+		}
 	}
 }
+
+type trivyLayer struct{ Digest, DiffID string }
 
 type trivyFinding struct {
 	VulnerabilityID  string
 	PkgName          string
 	PkgPath          string
+	PkgIdentifier    struct{ PURL string }
 	InstalledVersion string
 	FixedVersion     string
 	Status           string
-	Layer            struct{ Digest, DiffID string }
+	Layer            trivyLayer
 	SeveritySource   string
 	PrimaryURL       string
 	Title            string
@@ -50,16 +66,25 @@ type trivyFinding struct {
 
 // parse reads a report of Trivy about the image name@digest.
 func parse(raw []byte, digest string) (*trivyReport, error) {
+	t, err := decode(raw)
+	if err != nil {
+		return nil, err
+	}
+	about := func(name string) bool { return strings.HasSuffix(name, "@"+digest) }
+	if !about(t.ArtifactName) || !slices.ContainsFunc(t.Metadata.RepoDigests, about) {
+		return nil, fmt.Errorf("the scanner's report is not about %s", digest)
+	}
+	return t, nil
+}
+
+// decode reads a report of Trivy about whatever.
+func decode(raw []byte) (*trivyReport, error) {
 	var t trivyReport
 	if err := json.Unmarshal(raw, &t); err != nil {
 		return nil, fmt.Errorf("the scanner's report is not JSON: %w", err)
 	}
 	if t.SchemaVersion != schemaVersion {
 		return nil, fmt.Errorf("the scanner's report has schema version %d; %d is understood", t.SchemaVersion, schemaVersion)
-	}
-	about := func(name string) bool { return strings.HasSuffix(name, "@"+digest) }
-	if !about(t.ArtifactName) || !slices.ContainsFunc(t.Metadata.RepoDigests, about) {
-		return nil, fmt.Errorf("the scanner's report is not about %s", digest)
 	}
 	for _, r := range t.Results {
 		for _, v := range r.Vulnerabilities {

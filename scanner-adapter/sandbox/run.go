@@ -67,6 +67,23 @@ const maxTail = 4 << 10
 // Run runs a child to its end and returns what it wrote to its standard output. When it returns no process of the child's
 // group is left. The error is a *Failure.
 func (b *Box) Run(ctx context.Context, c Command, l Limits) ([]byte, error) {
+	var result bytes.Buffer
+	err := b.Converse(ctx, c, l, func(in io.Writer) { _, _ = in.Write(c.Input) }, func(out io.Reader) *Failure {
+		if n, _ := io.Copy(&result, io.LimitReader(out, l.Output+1)); n > l.Output {
+			return fail(CodeOutput, "The scanner's result has more than %d bytes. Raise limits.report if you trust the image.", l.Output)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result.Bytes(), nil
+}
+
+// Converse is Run for a child that is told things and answers: tell writes to its standard input until there is no more to
+// say, hear reads its standard output until that ends, or returns why the child is to be stopped. Writing fails when the
+// child is gone; tell may then still wait for something else, and is not waited for.
+func (b *Box) Converse(ctx context.Context, c Command, l Limits, tell func(io.Writer), hear func(io.Reader) *Failure) error {
 	// The child dies with the thread that started it, so that a killed adapter leaves nothing behind. That thread has
 	// to stay until then.
 	runtime.LockOSThread()
@@ -78,15 +95,15 @@ func (b *Box) Run(ctx context.Context, c Command, l Limits) ([]byte, error) {
 	cmd.Stderr = tail
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, fail(CodeCrash, "The scanner could not be started: %v", err)
+		return fail(CodeCrash, "The scanner could not be started: %v", err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, fail(CodeCrash, "The scanner could not be started: %v", err)
+		return fail(CodeCrash, "The scanner could not be started: %v", err)
 	}
 	group, err := b.start(cmd, l)
 	if err != nil {
-		return nil, fail(CodeCrash, "The scanner could not be started: %v", err)
+		return fail(CodeCrash, "The scanner could not be started: %v", err)
 	}
 	defer group.end()
 
@@ -108,12 +125,11 @@ func (b *Box) Run(ctx context.Context, c Command, l Limits) ([]byte, error) {
 		watch(ctx, group, c.Dir, l, ended, stop)
 	}()
 	go func() { // it may never read; killing it ends this
-		_, _ = in.Write(c.Input)
+		tell(in)
 		in.Close()
 	}()
-	var result bytes.Buffer
-	if n, _ := io.Copy(&result, io.LimitReader(out, l.Output+1)); n > l.Output {
-		stop(fail(CodeOutput, "The scanner's result has more than %d bytes. Raise limits.report if you trust the image.", l.Output))
+	if f := hear(out); f != nil {
+		stop(f)
 	}
 	_, _ = io.Copy(io.Discard, out)
 	group.kill() // whoever it started and left
@@ -122,13 +138,13 @@ func (b *Box) Run(ctx context.Context, c Command, l Limits) ([]byte, error) {
 	<-watched
 	select {
 	case f := <-failed:
-		return nil, f
+		return f
 	default:
 	}
 	if err != nil {
-		return nil, group.explain(err, l, tail.String())
+		return group.explain(err, l, tail.String())
 	}
-	return result.Bytes(), nil
+	return nil
 }
 
 // watch looks at a child until it ended and stops it when it is too much.

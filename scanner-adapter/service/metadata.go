@@ -32,7 +32,9 @@ func (s *Service) metadata(w http.ResponseWriter, r *http.Request) {
 		m.Capabilities = []spec.Capability{vulnerabilities}
 	} else {
 		m.Capabilities = []spec.Capability{vulnerabilities, {Type: spec.SBOM, Consumes: images, Produces: []string{spec.ReportSBOM},
-			Attributes: &spec.Attributes{SBOMMediaTypes: []string{spec.SBOMSPDX, spec.SBOMCycloneDX}}}}
+			Attributes: &spec.Attributes{SBOMMediaTypes: []string{spec.SBOMSPDX, spec.SBOMCycloneDX}}},
+			{Type: spec.Content, Consumes: images, Produces: []string{spec.ReportContent}},
+			{Type: spec.SBOMs, Consumes: []string{spec.SBOMCycloneDX}, Produces: []string{spec.MediaFindings}}}
 	}
 	answer(w, http.StatusOK, mediaType, m)
 }

@@ -110,8 +110,15 @@ func (s *Service) wanted(enabled []spec.EnabledCapability, j *job.Job) *problem 
 			if p := wantedSBOM(c, j); p != nil {
 				return p
 			}
+		case spec.Content:
+			j.Extras = true
+			for _, m := range c.Produces {
+				if !spec.Same(m, spec.ReportContent) {
+					return wrong(http.StatusUnprocessableEntity, "Reports of what is in an image are made as %s.", spec.ReportContent)
+				}
+			}
 		default:
-			return wrong(http.StatusUnprocessableEntity, "The capabilities are vulnerability and sbom.")
+			return wrong(http.StatusUnprocessableEntity, "The capabilities of a scan are vulnerability, sbom and content.")
 		}
 	}
 	return nil

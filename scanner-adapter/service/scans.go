@@ -107,6 +107,15 @@ func (s *Service) run(ctx context.Context, one *scan) (map[string][]byte, error)
 		}
 		reports[spec.ReportRaw] = found.Report
 	}
+	if j.Extras {
+		made, err := report.Content(found.Report, found.Incomplete, about)
+		if err != nil {
+			return nil, &sandbox.Failure{Code: sandbox.CodeCrash, Message: err.Error()}
+		}
+		if reports[spec.ReportContent], err = json.Marshal(made); err != nil {
+			return nil, err
+		}
+	}
 	for _, sbom := range []struct {
 		wanted    bool
 		mediaType string

@@ -21,6 +21,7 @@ type Options struct {
 	Hosts      []string   // where those may send readers, and ask for tokens
 	Credential Credential
 	Limits     image.Limits
+	SBOMs      SBOMLimits
 	Scans      int // at once
 	Queue      int // that wait
 	Keep       time.Duration
@@ -42,11 +43,14 @@ type Service struct {
 	order []string // of scans, the oldest first
 	kept  int64    // bytes of reports
 	queue chan *scan
+
+	matching chan struct{} // holds one of each stream of SBOMs that is answered
 }
 
 // New returns a service. Run makes it work.
 func New(opt Options) *Service {
-	return &Service{opt: opt, now: time.Now, scans: map[string]*scan{}, queue: make(chan *scan, opt.Queue)}
+	return &Service{opt: opt, now: time.Now, scans: map[string]*scan{}, queue: make(chan *scan, opt.Queue),
+		matching: make(chan struct{}, opt.Scans)}
 }
 
 // Run scans what is asked for until ctx ends, then ends the scans that run.
@@ -75,6 +79,7 @@ func (s *Service) Handler() http.Handler {
 	m.Handle("GET /api/v1/metadata", s.guarded(s.metadata))
 	m.Handle("POST /api/v1/scan", s.guarded(s.accept))
 	m.Handle("GET /api/v1/scan/{id}/report", s.guarded(s.report))
+	m.Handle("POST /api/v1/sboms", s.guarded(s.sboms))
 	m.Handle("GET /api/v1/database", s.guarded(s.databases))
 	m.Handle("PUT /api/v1/database/{kind}", s.guarded(s.upload))
 	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

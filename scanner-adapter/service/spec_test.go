@@ -34,11 +34,15 @@ func TestMetadata(t *testing.T) {
 		types := []string{}
 		for _, c := range m.Capabilities {
 			types = append(types, c.Type)
-			if !slices.Equal(c.Consumes, []string{spec.ImageOCI, spec.ImageDocker}) || len(c.Produces) == 0 {
+			consumes := []string{spec.ImageOCI, spec.ImageDocker}
+			if c.Type == spec.SBOMs {
+				consumes = []string{spec.SBOMCycloneDX}
+			}
+			if !slices.Equal(c.Consumes, consumes) || len(c.Produces) == 0 {
 				t.Errorf("a capability is %+v", c)
 			}
 		}
-		if wanted := map[string][]string{spec.MediaMetadata11: {"vulnerability", "sbom"}, spec.MediaMetadata10: {""}}[want]; !slices.Equal(types, wanted) {
+		if wanted := map[string][]string{spec.MediaMetadata11: {"vulnerability", "sbom", "content", "sboms"}, spec.MediaMetadata10: {""}}[want]; !slices.Equal(types, wanted) {
 			t.Errorf("%s has the capabilities %q", want, types)
 		}
 		if m.Properties["harbor.scanner-adapter/scanner-type"] == "" || m.Properties["harbor.scanner-adapter/vulnerability-database-updated-at"] == "" {

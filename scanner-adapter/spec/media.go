@@ -86,7 +86,7 @@ func ReportType(accept string) string {
 		if t, _, err := mime.ParseMediaType(one); err == nil && (t == "*/*" || t == "application/json") {
 			return ReportHarbor
 		}
-		for _, known := range []string{ReportHarbor, ReportGeneric, ReportRaw, ReportSBOM} {
+		for _, known := range []string{ReportHarbor, ReportGeneric, ReportRaw, ReportSBOM, ReportContent} {
 			if Same(one, known) {
 				return known
 			}

@@ -51,6 +51,7 @@ type Wanted struct {
 // Found is what it found.
 type Found struct {
 	Report, SPDX, CycloneDX json.RawMessage
+	Incomplete              string // why what is in Report cannot be all there is
 }
 
 // Scan looks into an image.
@@ -72,7 +73,8 @@ func Scan(ctx context.Context, img *image.Image, w Wanted) (*Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	backend := local.NewService(applier.NewApplier(memory), ospkg.NewScanner(), langpkg.NewScanner(), vulnerability.NewClient(trivydb.Config{}))
+	os := &distribution{Scanner: ospkg.NewScanner()}
+	backend := local.NewService(applier.NewApplier(memory), os, langpkg.NewScanner(), vulnerability.NewClient(trivydb.Config{}))
 	report, err := scan.NewService(backend, art).ScanArtifact(ctx, scanOptions(w))
 	if err != nil {
 		return nil, err
@@ -80,7 +82,11 @@ func Scan(ctx context.Context, img *image.Image, w Wanted) (*Found, error) {
 	if err := result.Filter(ctx, report, filter()); err != nil {
 		return nil, err
 	}
-	return write(ctx, report, w)
+	found, err := write(ctx, report, w)
+	if err == nil {
+		found.Incomplete = os.incomplete
+	}
+	return found, err
 }
 
 // options of the analysis. Rekor, other registries' SBOMs and SBOM files inside the image are no input: nobody verified
@@ -111,7 +117,7 @@ func scanOptions(w Wanted) types.ScanOptions {
 	}
 	if w.Vulnerabilities {
 		o.Scanners = append(o.Scanners, types.VulnerabilityScanner)
-		o.VulnSeveritySources = []dbtypes.SourceID{"auto"}
+		o.VulnSeveritySources = severitySources()
 	}
 	if w.Extras {
 		o.Scanners = append(o.Scanners, types.SecretScanner, types.LicenseScanner)
@@ -124,6 +130,9 @@ func scanOptions(w Wanted) types.ScanOptions {
 	}
 	return o
 }
+
+// severitySources are whose word is taken for how bad a vulnerability is: Trivy chooses.
+func severitySources() []dbtypes.SourceID { return []dbtypes.SourceID{"auto"} }
 
 // filter drops duplicates and nothing else: which findings matter is a policy's question.
 func filter() result.FilterOptions {

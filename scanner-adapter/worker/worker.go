@@ -31,16 +31,12 @@ func (w *Worker) Sweep() error {
 
 // Run runs a job. An error is a *sandbox.Failure or an *image.Error: a code, and a sentence for people.
 func (w *Worker) Run(ctx context.Context, j job.Job) (*job.Result, error) {
-	dir, err := os.MkdirTemp(w.Dir, "job-") // 0700
+	dir, err := w.makeDir()
 	if err != nil {
-		return nil, &sandbox.Failure{Code: sandbox.CodeCrash, Message: "There is no directory for the scan: " + err.Error()}
-	}
-	defer os.RemoveAll(dir)
-	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	j.Memory, j.CPUs = w.Limits.Memory, w.Limits.CPUs
-	input, err := json.Marshal(j)
+	defer os.RemoveAll(dir)
+	input, err := w.input(j)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +53,21 @@ func (w *Worker) Run(ctx context.Context, j job.Job) (*job.Result, error) {
 		return nil, r.Failure
 	}
 	return r, nil
+}
+
+// makeDir makes the directory of one child.
+func (w *Worker) makeDir() (string, error) {
+	dir, err := os.MkdirTemp(w.Dir, "job-") // 0700
+	if err != nil {
+		return "", &sandbox.Failure{Code: sandbox.CodeCrash, Message: "There is no directory for the scan: " + err.Error()}
+	}
+	return filepath.Abs(dir)
+}
+
+// input is what a child is told first.
+func (w *Worker) input(j job.Job) ([]byte, error) {
+	j.Memory, j.CPUs = w.Limits.Memory, w.Limits.CPUs
+	return json.Marshal(j)
 }
 
 // decode reads the answer of a child, all of it.

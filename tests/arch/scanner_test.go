@@ -32,6 +32,7 @@ func scannerRooms() map[string]struct {
 		"report":             {may: []string{"spec"}},
 		"sandbox":            {},
 		"scannertest":        {},
+		"scannertest/makedb": {may: []string{"scannertest/vulndb"}, trivy: true},
 		"scannertest/vulndb": {trivy: true},
 		"service":            {may: []string{"database", "image", "job", "report", "sandbox", "spec", "worker"}, clients: true},
 		"spec":               {},

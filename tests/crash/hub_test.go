@@ -149,7 +149,8 @@ func (h *hub) command(addr, internal string, prefix ...string) *exec.Cmd {
 	}
 	cmd.Env = append(cmd.Env, "HALLMARK_DATA="+h.data, "HALLMARK_LISTEN="+addr, "HALLMARK_INTERNAL_LISTEN="+internal,
 		"HALLMARK_ADMIN_PASSWORD="+password, "HALLMARK_ACCESS_LOG=none", "HALLMARK_LOG_LEVEL=debug",
-		"HALLMARK_BASELINE=off") // nobody signs what is pushed here
+		"HALLMARK_BASELINE=off", // nobody signs what is pushed here
+		"HALLMARK_SCANNER=off")
 	cmd.Env = append(cmd.Env, h.env...)
 	return h.watched(cmd)
 }

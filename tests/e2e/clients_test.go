@@ -47,10 +47,10 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// chosenClients are those that E2E_CLIENTS names; "gate" stands for TestGate.
+// chosenClients are those that E2E_CLIENTS names; "gate", "existing" and "scan" stand for the tests of these names.
 func chosenClients(t *testing.T) []string {
 	t.Helper()
-	names := []string{"gate", "existing"}
+	names := []string{"gate", "existing", "scan"}
 	for _, c := range clients {
 		names = append(names, c.name)
 	}

@@ -96,6 +96,7 @@ func (s *stack) serve(t *testing.T, log string) {
 		"HALLMARK_DATA=" + filepath.Join(t.TempDir(), "data"),
 		"HALLMARK_LISTEN=" + s.addr,
 		"HALLMARK_INTERNAL_LISTEN=" + freeAddr(t),
+		"HALLMARK_SCANNER=off", // unless a test is about it
 	}, s.settings...)
 	p := start(t, s.logs, log, cmd)
 	p.ready(t, 60*time.Second, answers("http://"+s.addr+"/readyz"))

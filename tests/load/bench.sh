@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures Hallmark beside distribution, nginx and a bare Go server, one after the other, and prints one table.
-#   bench.sh [--quick] [--postgres] [--only NAME,...]      names: nginx floor distribution hallmark variants postgres jobs
+#   bench.sh [--quick] [--postgres] [--only NAME,...]      names: nginx floor distribution hallmark variants postgres jobs sboms
 #   bench.sh --base URL [--user NAME] [--pass PASSWORD] [--pids PID,...]    only Hallmark's tests, against a running
 #     server; with the ids of its processes on this machine also what CPU time and memory it takes
 # BENCH_OUT: directory for the results (JSON lines and the table); BENCH_QUICK=1 is --quick, about two minutes instead of
@@ -161,11 +161,25 @@ measure_jobs() {
   bash "$root/tests/servers.sh" stop "$work/servers"
 }
 
+# Only where the adapter was built (make scanner).
+measure_sboms() {
+  local run line n=3000
+  wanted sboms && [ -x "$root/bin/scanner-adapter" ] || return 0
+  [ -z "$quick" ] || n=1000
+  for run in 1 2 3; do
+    line=$(cd "$root/scanner-adapter" && GOEXPERIMENT=jsonv2 CGO_ENABLED=0 ADAPTER_BIN="$root/bin/scanner-adapter" go test ./e2e -run '^$' -bench '^BenchmarkMatch$' \
+      -benchtime "${n}x" -timeout 30m | grep '^BenchmarkMatch') || { say "sboms: not measured"; continue; }
+    awk -v run="$run" '{ for (i = 1; i < NF; i++) if ($(i + 1) == "images/s") wall = 1e6 / $i; else if ($(i + 1) == "images/core-s") cpu = 1e6 / $i
+      printf "{\"label\":\"hallmark\",\"test\":\"sboms\",\"run\":%d,\"m\":{\"wall_us_op\":%.0f,\"cpu_us_op\":%.0f}}\n", run, wall, cpu }' <<<"$line" >>"$results"
+  done
+}
+
 measure_floors
 measure_distribution
 measure_hallmark
 measure_postgres
 measure_jobs
+measure_sboms
 {
   echo "$about; after: $(cut -d' ' -f1-3 /proc/loadavg)"
   echo

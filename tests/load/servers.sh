@@ -132,7 +132,7 @@ hallmark_command() {
   port=$(free_port) internal=$(free_port)
   base=http://127.0.0.1:$port
   command=(env -i "PATH=$PATH" "HOME=$work" "HALLMARK_DATA=$1" "HALLMARK_LISTEN=127.0.0.1:$port" "HALLMARK_INTERNAL_LISTEN=127.0.0.1:$internal"
-    "HALLMARK_ADMIN_PASSWORD=$2" HALLMARK_ACCESS_LOG=none HALLMARK_BASELINE=off "${@:3}" "$hub" serve)
+    "HALLMARK_ADMIN_PASSWORD=$2" HALLMARK_ACCESS_LOG=none HALLMARK_BASELINE=off HALLMARK_SCANNER=off "${@:3}" "$hub" serve)
 }
 
 start_hallmark() { # DIR PASSWORD [NAME=VALUE...]

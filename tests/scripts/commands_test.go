@@ -46,6 +46,7 @@ func commands() map[string]word {
 		"untold":      untold,
 	}
 	maps.Copy(words, gateWords())
+	words["adapter"], words["scanned"] = needs(1, 2, startAdapter), needs(3, 3, scanned)
 	return words
 }
 

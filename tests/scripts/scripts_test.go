@@ -124,6 +124,7 @@ func params(t *testing.T, dir string, more func(*testscript.Env)) testscript.Par
 		Dir: dir, Deadline: time.Now().Add(patience), RequireExplicitExec: true, RequireUniqueNames: true, ContinueOnError: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HALLMARK_BIN", bin)
+			env.Setenv("HALLMARK_SCANNER", "off") // a built one would be started with each hub
 			for _, name := range []string{"ADDR", "ADDR2", "INTERNAL", "INTERNAL2", "NOBODY"} {
 				address, err := freeAddress()
 				if err != nil {

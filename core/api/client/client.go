@@ -124,6 +124,16 @@ func (c *Client) Call(ctx context.Context, method, path string, body any, ifMatc
 	return c.do(r)
 }
 
+// Upload sends a file.
+func (c *Client) Upload(ctx context.Context, path string, file io.Reader) (*Answer, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, c.address+Base+path, file)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/octet-stream")
+	return c.do(r)
+}
+
 func (c *Client) do(r *http.Request) (*Answer, error) {
 	r.Header.Set("Accept", "application/json, application/problem+json")
 	res, err := c.send(c.http, r)
@@ -150,9 +160,12 @@ func (c *Client) send(by *http.Client, r *http.Request) (*http.Response, error) 
 }
 
 func (c *Client) read(res *http.Response) (*Answer, error) {
-	raw, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	raw, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return nil, fmt.Errorf("the answer of %s broke off: %w", c.address, err)
+	}
+	if len(raw) > maxAnswer {
+		return nil, fmt.Errorf("%s answered with more than %d bytes: ask for less of it, with --filter or --platform", c.address, maxAnswer)
 	}
 	a := &Answer{Status: res.StatusCode, Header: res.Header, Body: raw}
 	if res.StatusCode >= 200 && res.StatusCode < 300 {
@@ -239,10 +252,13 @@ func (c *Client) List(ctx context.Context, path string, most int, each func(item
 				return nil
 			}
 		}
-		path = nextPage(a.Header.Get("Link"))
+		path = a.Next()
 	}
 	return nil
 }
+
+// Next is the path of the page that follows; "" if there is none.
+func (a *Answer) Next() string { return nextPage(a.Header.Get("Link")) }
 
 // nextPage is the path, below Base, that a Link header names as the next page; "" if there is none.
 func nextPage(link string) string {

@@ -44,7 +44,7 @@ func (h *Home) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host = strings.TrimPrefix(host, "https://")
 	page := homePage{Host: host, URL: base, Nonce: nonceMark, Style: h.style, Plain: plain && !local(host)}
 	page.Lang, page.T = "en", english()
-	if prefersChinese(r.Header.Get("Accept-Language")) {
+	if PrefersChinese(r.Header.Get("Accept-Language")) {
 		page.Lang, page.T = "zh-CN", chinese()
 	}
 	var out bytes.Buffer
@@ -66,8 +66,8 @@ func local(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// prefersChinese says whether Chinese comes before English in an Accept-Language header.
-func prefersChinese(header string) bool {
+// PrefersChinese says whether Chinese comes before English in an Accept-Language header.
+func PrefersChinese(header string) bool {
 	best := map[string]float64{}
 	for _, part := range strings.Split(header, ",") {
 		tag, params, _ := strings.Cut(strings.TrimSpace(part), ";")

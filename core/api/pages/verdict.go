@@ -85,7 +85,7 @@ func (v *Verdicts) None(w http.ResponseWriter, r *http.Request, base string) {
 func (v *Verdicts) page(r *http.Request, base string) *verdictPage {
 	p := &verdictPage{Lang: "en", Other: "zh-CN", OtherName: "中文", Nonce: nonceMark, Style: v.style, T: verdictEnglish(), URL: base}
 	asked := r.URL.Query().Get("lang")
-	if asked == "zh-CN" || asked != "en" && prefersChinese(r.Header.Get("Accept-Language")) {
+	if asked == "zh-CN" || asked != "en" && PrefersChinese(r.Header.Get("Accept-Language")) {
 		p.Lang, p.Other, p.OtherName, p.T = "zh-CN", "en", "English", verdictChinese()
 	}
 	return p

@@ -33,6 +33,7 @@ type Operation struct {
 	Params                     []*Param
 	Body                       *Schema
 	BodyRequired               bool
+	File                       bool // the body is a file, for the handler to read and bound
 	Responses                  []Response
 	queryParams, headersByName map[string]*Param
 }
@@ -177,16 +178,22 @@ func (d *Document) readOperation(n *yaml.Node) (*Operation, error) {
 	}
 	if body := child(n, "requestBody"); body != nil {
 		o.BodyRequired = scalar(body, "required") == "true"
+		if o.File = child(child(body, "content"), "application/octet-stream") != nil; o.File {
+			return o, d.readResponses(o, n)
+		}
 		if o.Body, err = d.schema(child(child(child(body, "content"), "application/json"), "schema")); err != nil {
 			return nil, err
 		}
 	}
-	err = pairs(child(n, "responses"), func(status string, v *yaml.Node) error {
+	return o, d.readResponses(o, n)
+}
+
+func (d *Document) readResponses(o *Operation, n *yaml.Node) error {
+	return pairs(child(n, "responses"), func(status string, v *yaml.Node) error {
 		r, err := d.readResponse(status, v)
 		o.Responses = append(o.Responses, r)
 		return err
 	})
-	return o, err
 }
 
 func (d *Document) readResponse(status string, n *yaml.Node) (Response, error) {

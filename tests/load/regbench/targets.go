@@ -75,6 +75,8 @@ var targets = []row{
 	{name: "first start, ready after ms", test: "startup@empty", figure: "ready_ms", scale: 1, target: 300, floor: "startup"},
 	{name: "- idle anonymous memory, MiB", test: "startup@empty", figure: "idle_anon_mib", scale: 1, target: 30, floor: "startup"},
 	{name: "- idle RSS, MiB", test: "startup@empty", figure: "idle_rss_mib", scale: 1, target: 110, floor: "startup"},
+	{name: "an SBOM of 300 packages matched again, us", test: "sboms", figure: "wall_us_op", scale: 1, floor: "-"},
+	{name: "- of the adapter's CPU", test: "sboms", figure: "cpu_us_op", scale: 1, target: 20_000, floor: "-"},
 	{name: "an empty job through Redis on SQLite, us until it is done", test: "jobs@sqlite", figure: "wall_us_op", scale: 1, target: 1000, floor: "-"},
 	{name: "- of the worker's CPU", test: "jobs@sqlite", figure: "cpu_us_op", scale: 1, floor: "-"},
 	{name: "- a claim while 100,000 wait, the median in ms", test: "claim@sqlite", figure: "p50_ms", scale: 1, target: 5, floor: "-"},

@@ -26,6 +26,7 @@ const (
 	ActionArtifactLabel Action = "artifact.label"
 	ActionRepoWrite     Action = "repository.write" // description of a repository
 	ActionAuditRead     Action = "audit.read"       // of the project
+	ActionWebhookWrite  Action = "webhook.write"    // who is told what happens in the project, and what became of that
 )
 
 // Actions on the hub.
@@ -45,6 +46,7 @@ const (
 	ActionHubScannerRead   Action = "hub.scanner.read"
 	ActionHubScannerWrite  Action = "hub.scanner.write" // which adapters images are shown to, and scans of the whole hub
 	ActionHubInfoRead      Action = "hub.info.read"     // version, addresses and what every project is demanded: any signed-in principal
+	ActionHubWebhookWrite  Action = "hub.webhook.write" // who is told what happens in any project
 	ActionHubHealthRead    Action = "hub.health.read"
 )
 

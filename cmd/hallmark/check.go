@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/hallmarkhub/hallmark/core/auth"
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/webhook"
 	"github.com/hallmarkhub/hallmark/jobservice/queue/redis"
 )
 
@@ -32,7 +34,7 @@ func (c *Config) check() error {
 			return usagef("%s (from %s): %s %w", s.key, v.source, shown, err)
 		}
 	}
-	for _, check := range []func() error{c.checkAddresses, c.checkStores, c.checkRoles, c.checkScanner} {
+	for _, check := range []func() error{c.checkAddresses, c.checkStores, c.checkRoles, c.checkScanner, c.checkWebhooks} {
 		if err := check(); err != nil {
 			return usageError{err}
 		}
@@ -55,6 +57,27 @@ func (c *Config) checkAddresses() error {
 // proxies is whom to believe X-Forwarded-* from.
 func (c *Config) proxies() (*auth.Proxies, error) {
 	return auth.NewProxies(c.String("trusted_proxies"), c.String("public_url"))
+}
+
+// checkWebhooks looks at how others are told what happens.
+func (c *Config) checkWebhooks() error {
+	if _, err := c.webhookNetworks(); err != nil {
+		return fmt.Errorf("HALLMARK_WEBHOOK_ALLOW: %w", err)
+	}
+	if _, err := c.mail(); err != nil {
+		return fmt.Errorf("HALLMARK_SMTP: %w", err)
+	}
+	return nil
+}
+
+// webhookNetworks are those that webhooks may reach though they are not public.
+func (c *Config) webhookNetworks() ([]netip.Prefix, error) {
+	return webhook.ParseAllow(strings.FieldsFunc(c.String("webhook_allow"), func(r rune) bool { return r == ',' || r == ' ' }))
+}
+
+// mail is the mail server; nil if there is none.
+func (c *Config) mail() (*webhook.Mail, error) {
+	return webhook.ParseMail(c.String("smtp"), c.String("smtp_from"))
 }
 
 // checkStores looks at where rows and bytes are kept.

@@ -140,7 +140,7 @@ func (h *hub) internalHandler() http.Handler {
 func (h *hub) metrics() http.Handler {
 	all := prometheus.NewRegistry()
 	all.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), h.jobs.Collector(),
-		h.scans.Collector(), h.newerData)
+		h.scans.Collector(), h.newerData, h.webhooks.Collector())
 	return promhttp.HandlerFor(all, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4})
 }
 
@@ -224,7 +224,7 @@ func (h *hub) blobsHealthy(ctx context.Context) error {
 // rest serves everything outside /v2 and the token service.
 func (h *hub) rest(loc *local.Registry, cursorKey []byte) (http.Handler, error) {
 	a, err := api.New(api.Options{
-		Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Gate: h.keeper, Upstream: h.endpoints, Inventory: h.packages, Unlink: loc.DeleteRepository,
+		Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Gate: h.keeper, Upstream: h.endpoints, Inventory: h.packages, Webhooks: h.webhooks, Unlink: loc.DeleteRepository,
 		Scans: h.scans, ScanJobs: api.ScanJobs{Image: h.scanImage, Images: h.scanImages},
 		Health: h.health, Baseline: core.Baseline(h.cfg.String("baseline")), CursorKey: cursorKey, PublicURL: h.cfg.String("public_url"), Version: version(), Log: h.log,
 	})

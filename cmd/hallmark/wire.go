@@ -22,6 +22,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/trust"
 	"github.com/hallmarkhub/hallmark/core/upstream"
+	"github.com/hallmarkhub/hallmark/core/webhook"
 	"github.com/hallmarkhub/hallmark/jobservice"
 	"github.com/hallmarkhub/hallmark/jobservice/queue"
 	"github.com/hallmarkhub/hallmark/jobservice/queue/memory"
@@ -54,6 +55,7 @@ type hub struct {
 	endpoints *upstream.Endpoints
 	jobs      *jobservice.Runner
 	newerData *scan.Reevaluator
+	webhooks  *webhook.Sender
 	pulls     *ledger.Pulls
 	reads     *ledger.GateReads
 	scanner   *scanner
@@ -206,6 +208,7 @@ func (h *hub) wireJobs(ctx context.Context, o *opened, loc *local.Registry) erro
 	h.jobs.Register(work.KindAttachVerdicts, work.AttachVerdicts(h.keeper.AttachVerdicts))
 	waker := work.NewVerdictWaker(h.store, h.jobs, o.log)
 	newer := h.wireReevaluation(o, h.scans)
+	told := h.wireWebhooks(o)
 	h.jobs.Register(work.KindIndexPackages, work.IndexPackages(h.packages.Owed))
 	h.jobs.Register(work.KindSweepPackages, work.SweepPackages(h.store.SweepPackages))
 	scanner := h.wireScans(o)
@@ -227,6 +230,7 @@ func (h *hub) wireJobs(ctx context.Context, o *opened, loc *local.Registry) erro
 			all.Go(func() { waker.Run(ctx) })
 			all.Go(func() { scanner.Run(ctx) })
 			all.Go(func() { newer.Run(ctx) })
+			all.Go(func() { told.Run(ctx) })
 		}
 		all.Go(func() { h.auth.Run(ctx) })
 		all.Go(func() { h.pulls.Run(ctx) })
@@ -235,6 +239,20 @@ func (h *hub) wireJobs(ctx context.Context, o *opened, loc *local.Registry) erro
 		all.Wait()
 	}
 	return nil
+}
+
+// wireWebhooks makes who tells others what has happened, and returns who wakes it.
+func (h *hub) wireWebhooks(o *opened) *work.EventWaker {
+	allow, err := o.cfg.webhookNetworks()
+	must("webhook_allow", err)
+	mail, err := o.cfg.mail()
+	must("smtp", err)
+	h.webhooks = webhook.New(webhook.Options{Store: h.store, Keyring: h.keyring, Log: o.log, Source: o.publicURL(), Allow: allow, Mail: mail,
+		Enqueue: work.EnqueueDelivery(h.jobs)})
+	h.jobs.Register(work.KindDispatch, work.Dispatch(h.webhooks.Dispatch))
+	h.jobs.Register(work.KindDeliver, work.Deliver(h.webhooks.Deliver))
+	h.jobs.Every(work.KindDispatch, time.Minute)
+	return work.NewEventWaker(h.store, h.jobs, o.log)
 }
 
 // jobDrain is how long running jobs may go on when the process ends. One that does nothing else has as long as requests have,

@@ -41,7 +41,8 @@ func needs(a core.Action) core.Role {
 	case core.ActionDelete, core.ActionScan, core.ActionRepoWrite, core.ActionLabelWrite, core.ActionProjectWrite,
 		core.ActionAuditRead, core.ActionMemberRead, core.ActionRobotRead:
 		return core.RoleMaintainer
-	case core.ActionProjectPolicy, core.ActionProjectDelete, core.ActionMemberWrite, core.ActionRobotWrite:
+	case core.ActionProjectPolicy, core.ActionProjectDelete, core.ActionMemberWrite, core.ActionRobotWrite,
+		core.ActionWebhookWrite:
 		return core.RoleOwner
 	}
 	return core.RoleNone
@@ -70,7 +71,8 @@ func known(a core.Action) bool {
 	switch a {
 	case core.ActionHubQuotaWrite, core.ActionHubUserRead, core.ActionHubUserWrite, core.ActionHubAuditRead,
 		core.ActionHubJobRead, core.ActionHubJobWrite, core.ActionHubKeyRotate, core.ActionHubTrustWrite, core.ActionHubHealthRead,
-		core.ActionHubRegistryRead, core.ActionHubRegistryWrite, core.ActionHubScannerRead, core.ActionHubScannerWrite, core.ActionHubAliasWrite:
+		core.ActionHubRegistryRead, core.ActionHubRegistryWrite, core.ActionHubScannerRead, core.ActionHubScannerWrite, core.ActionHubAliasWrite,
+		core.ActionHubWebhookWrite:
 		return true
 	}
 	return anySignedIn(a) || needs(a) != core.RoleNone

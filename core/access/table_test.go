@@ -92,7 +92,7 @@ user, none: self hub.info.read hub.project.create
 guest: self hub.info.read hub.project.create pull project.read
 developer: self hub.info.read hub.project.create pull project.read push sign artifact.label
 maintainer: self hub.info.read hub.project.create pull project.read push sign artifact.label delete scan repository.write label.write project.write audit.read member.read robot.read
-owner: self hub.info.read hub.project.create pull project.read push sign artifact.label delete scan repository.write label.write project.write audit.read member.read robot.read project.policy project.delete member.write robot.write
+owner: self hub.info.read hub.project.create pull project.read push sign artifact.label delete scan repository.write label.write project.write audit.read member.read robot.read project.policy project.delete member.write robot.write webhook.write
 unknown role: self hub.info.read hub.project.create
 admin: *
 admin, none: *
@@ -130,7 +130,7 @@ func allActions() []core.Action {
 		core.ActionAuditRead, core.ActionHubProjectCreate, core.ActionHubQuotaWrite, core.ActionHubUserRead, core.ActionHubUserWrite,
 		core.ActionHubAuditRead, core.ActionHubJobRead, core.ActionHubJobWrite, core.ActionHubKeyRotate, core.ActionHubInfoRead,
 		core.ActionHubHealthRead, core.ActionHubTrustWrite, core.ActionHubRegistryRead, core.ActionHubRegistryWrite,
-		core.ActionHubScannerRead, core.ActionHubScannerWrite, core.ActionHubAliasWrite, core.ActionSelf}
+		core.ActionHubScannerRead, core.ActionHubScannerWrite, core.ActionHubAliasWrite, core.ActionWebhookWrite, core.ActionHubWebhookWrite, core.ActionSelf}
 }
 
 // The lists of this test are complete: an action that core gains has to be thought about here.

@@ -27,6 +27,13 @@ const (
 	BaselineWarn    Baseline = "warn"
 )
 
+// Defines values for DeliveryState.
+const (
+	DeliveryStateDelivered DeliveryState = "delivered"
+	DeliveryStateFailed    DeliveryState = "failed"
+	DeliveryStateWaiting   DeliveryState = "waiting"
+)
+
 // Defines values for DryRunOfBaseline.
 const (
 	DryRunOfBaselineEnforce DryRunOfBaseline = "enforce"
@@ -148,6 +155,32 @@ const (
 const (
 	VulnerabilityChangeChangeAdded   VulnerabilityChangeChange = "added"
 	VulnerabilityChangeChangeRemoved VulnerabilityChangeChange = "removed"
+)
+
+// Defines values for WebhookChannel.
+const (
+	WebhookChannelDingtalk WebhookChannel = "dingtalk"
+	WebhookChannelEmail    WebhookChannel = "email"
+	WebhookChannelFeishu   WebhookChannel = "feishu"
+	WebhookChannelHTTP     WebhookChannel = "http"
+	WebhookChannelSlack    WebhookChannel = "slack"
+	WebhookChannelWecom    WebhookChannel = "wecom"
+)
+
+// Defines values for WebhookPutLang.
+const (
+	WebhookPutLangEn WebhookPutLang = "en"
+	WebhookPutLangZh WebhookPutLang = "zh"
+)
+
+// Defines values for WebhookSeverity.
+const (
+	WebhookSeverityCritical   WebhookSeverity = "Critical"
+	WebhookSeverityHigh       WebhookSeverity = "High"
+	WebhookSeverityLow        WebhookSeverity = "Low"
+	WebhookSeverityMedium     WebhookSeverity = "Medium"
+	WebhookSeverityNegligible WebhookSeverity = "Negligible"
+	WebhookSeverityUnknown    WebhookSeverity = "Unknown"
 )
 
 // Defines values for LangParam.
@@ -410,6 +443,36 @@ type CheckList struct {
 //
 // Example: 30 3 * * *
 type CronSpec = string
+
+// Delivery defines model for Delivery.
+type Delivery struct {
+	// Answer The first bytes of the last answer.
+	Answer   string `json:"answer"`
+	Attempts int64  `json:"attempts"`
+
+	// CreatedAt When it happened.
+	CreatedAt time.Time `json:"created_at"`
+
+	// DueAt When it is tried next, of one that waits.
+	DueAt time.Time `json:"due_at"`
+	Error string    `json:"error"`
+
+	// Event Its id.
+	Event string `json:"event"`
+
+	// ID Example: 0198c1a2-7d33-7c41-9a5e-5d1f0f6a2b10
+	ID    ID            `json:"id"`
+	State DeliveryState `json:"state"`
+
+	// Status Of HTTP, of the last answer; 0: there was none.
+	Status  int64      `json:"status"`
+	Subject string     `json:"subject"`
+	TriedAt *time.Time `json:"tried_at,omitempty"`
+	Type    string     `json:"type"`
+}
+
+// DeliveryState defines model for Delivery.State.
+type DeliveryState string
 
 // Digest Example: sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a
 type Digest = string
@@ -1733,6 +1796,83 @@ type VulnerabilitySummary struct {
 	Title    string               `json:"title"`
 }
 
+// Webhook defines model for Webhook.
+type Webhook struct {
+	Channel   WebhookChannel `json:"channel"`
+	CreatedAt time.Time      `json:"created_at"`
+	Events    []string       `json:"events"`
+
+	// Host Of its URL, which is shown to nobody.
+	Host string `json:"host"`
+	Lang string `json:"lang"`
+
+	// MinSeverity Of `artifact.vulnerable`: the least that it is told.
+	MinSeverity *WebhookSeverity `json:"min_severity,omitempty"`
+
+	// Name Lower case letters, digits, and `.`, `_`, `-` between them.
+	//
+	// Example: release
+	Name   TrustName `json:"name"`
+	Paused bool      `json:"paused"`
+
+	// Problem Why the hub itself paused it.
+	Problem      string    `json:"problem"`
+	Repositories []string  `json:"repositories"`
+	To           []string  `json:"to"`
+	UpdatedAt    time.Time `json:"updated_at"`
+}
+
+// WebhookChannel defines model for WebhookChannel.
+type WebhookChannel string
+
+// WebhookPut defines model for WebhookPut.
+type WebhookPut struct {
+	Channel WebhookChannel `json:"channel"`
+
+	// Events Types, such as `artifact.pushed`; `artifact.*` is all of a noun, `*` everything.
+	Events []string `json:"events"`
+
+	// Lang Of mail and chats.
+	Lang *WebhookPutLang `json:"lang,omitempty"`
+
+	// MinSeverity Of `artifact.vulnerable`: the least that it is told.
+	MinSeverity *WebhookSeverity `json:"min_severity,omitempty"`
+
+	// Paused What happens meanwhile it is not told.
+	Paused *bool `json:"paused,omitempty"`
+
+	// Repositories Whole names, with `*` and `**`. Empty: whatever it is about.
+	Repositories *[]string `json:"repositories,omitempty"`
+
+	// Secret What to sign with: for `http` `whsec_` and 24 to 64 bytes in base64; for `feishu` and `dingtalk` the robot's. Empty: nothing is signed.
+	Secret *string `json:"secret,omitempty"`
+
+	// To Addresses of `email`.
+	To *[]string `json:"to,omitempty"`
+
+	// URL Where to send; not for `email`. Needed when it is made.
+	URL *string `json:"url,omitempty"`
+}
+
+// WebhookPutLang Of mail and chats.
+type WebhookPutLang string
+
+// WebhookSeverity Of `artifact.vulnerable`: the least that it is told.
+type WebhookSeverity string
+
+// WebhookTest defines model for WebhookTest.
+type WebhookTest struct {
+	// Answer The first bytes of the answer.
+	Answer string `json:"answer"`
+
+	// Message What is wrong.
+	Message string `json:"message"`
+	Ok      bool   `json:"ok"`
+
+	// Status Of HTTP; 0: there was no answer.
+	Status int64 `json:"status"`
+}
+
 // AuthorityParam Lower case letters, digits, and `.`, `_`, `-` between them.
 //
 // Example: release
@@ -1819,6 +1959,11 @@ type TrustRootParam = TrustName
 //
 // Example: alice
 type UsernameParam = Username
+
+// WebhookParam Lower case letters, digits, and `.`, `_`, `-` between them.
+//
+// Example: release
+type WebhookParam = TrustName
 
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
@@ -2507,6 +2652,36 @@ type ListProjectVulnerabilitiesParamsLang string
 // ListProjectVulnerabilitiesParamsFormat defines parameters for ListProjectVulnerabilities.
 type ListProjectVulnerabilitiesParamsFormat string
 
+// ListProjectWebhooksParams defines parameters for ListProjectWebhooks.
+type ListProjectWebhooksParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteProjectWebhookParams defines parameters for DeleteProjectWebhook.
+type DeleteProjectWebhookParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// PutProjectWebhookParams defines parameters for PutProjectWebhook.
+type PutProjectWebhookParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// ListProjectWebhookDeliveriesParams defines parameters for ListProjectWebhookDeliveries.
+type ListProjectWebhookDeliveriesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListRegistriesParams defines parameters for ListRegistries.
 type ListRegistriesParams struct {
 	// Limit Items per page. Above 200 is 200.
@@ -2705,6 +2880,36 @@ type ListAliasSourcesParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListWebhooksParams defines parameters for ListWebhooks.
+type ListWebhooksParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteWebhookParams defines parameters for DeleteWebhook.
+type DeleteWebhookParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// PutWebhookParams defines parameters for PutWebhook.
+type PutWebhookParams struct {
+	// IfMatch `ETag` of the last read.
+	IfMatch *IfMatchParam `json:"If-Match,omitempty"`
+}
+
+// ListWebhookDeliveriesParams defines parameters for ListWebhookDeliveries.
+type ListWebhookDeliveriesParams struct {
+	// Limit Items per page. Above 200 is 200.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor From the `Link` of the page before.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // PutAuthorityJSONRequestBody defines body for PutAuthority for application/json ContentType.
 type PutAuthorityJSONRequestBody = AuthorityPut
 
@@ -2756,6 +2961,9 @@ type RotateRobotJSONRequestBody = RobotRotate
 // PutProjectTrustRootJSONRequestBody defines body for PutProjectTrustRoot for application/json ContentType.
 type PutProjectTrustRootJSONRequestBody = TrustRootPut
 
+// PutProjectWebhookJSONRequestBody defines body for PutProjectWebhook for application/json ContentType.
+type PutProjectWebhookJSONRequestBody = WebhookPut
+
 // PutRegistryJSONRequestBody defines body for PutRegistry for application/json ContentType.
 type PutRegistryJSONRequestBody = RegistryPut
 
@@ -2791,6 +2999,9 @@ type UpdateUserJSONRequestBody = UserPatch
 
 // SetUserPasswordJSONRequestBody defines body for SetUserPassword for application/json ContentType.
 type SetUserPasswordJSONRequestBody = PasswordSet
+
+// PutWebhookJSONRequestBody defines body for PutWebhook for application/json ContentType.
+type PutWebhookJSONRequestBody = WebhookPut
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -3058,6 +3269,27 @@ type ServerInterface interface {
 	// ListProjectVulnerabilities Vulnerabilities of a project
 	// (GET /projects/{project}/vulnerabilities)
 	ListProjectVulnerabilities(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectVulnerabilitiesParams)
+	// ListProjectWebhooks List who is told what happens in a project
+	// (GET /projects/{project}/webhooks)
+	ListProjectWebhooks(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectWebhooksParams)
+	// DeleteProjectWebhook Remove a webhook of a project
+	// (DELETE /projects/{project}/webhooks/{webhook})
+	DeleteProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, params DeleteProjectWebhookParams)
+	// GetProjectWebhook One webhook of a project
+	// (GET /projects/{project}/webhooks/{webhook})
+	GetProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam)
+	// PutProjectWebhook Make or change a webhook of a project
+	// (PUT /projects/{project}/webhooks/{webhook})
+	PutProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, params PutProjectWebhookParams)
+	// ListProjectWebhookDeliveries What a webhook of a project was told
+	// (GET /projects/{project}/webhooks/{webhook}/deliveries)
+	ListProjectWebhookDeliveries(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, params ListProjectWebhookDeliveriesParams)
+	// RedeliverOfProject Deliver once more
+	// (POST /projects/{project}/webhooks/{webhook}/deliveries/{id}/redeliver)
+	RedeliverOfProject(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, id IDParam)
+	// TestProjectWebhook Send a webhook of a project a test
+	// (POST /projects/{project}/webhooks/{webhook}/test)
+	TestProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam)
 	// ListRegistries List the existing registries
 	// (GET /registries)
 	ListRegistries(w http.ResponseWriter, r *http.Request, params ListRegistriesParams)
@@ -3193,6 +3425,27 @@ type ServerInterface interface {
 	// PutAliases Import other names of vulnerabilities
 	// (PUT /vulnerability-aliases/{source})
 	PutAliases(w http.ResponseWriter, r *http.Request, source TrustName)
+	// ListWebhooks List who is told what happens in the hub
+	// (GET /webhooks)
+	ListWebhooks(w http.ResponseWriter, r *http.Request, params ListWebhooksParams)
+	// DeleteWebhook Remove a webhook of the hub
+	// (DELETE /webhooks/{webhook})
+	DeleteWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam, params DeleteWebhookParams)
+	// GetWebhook One webhook of the hub
+	// (GET /webhooks/{webhook})
+	GetWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam)
+	// PutWebhook Make or change a webhook of the hub
+	// (PUT /webhooks/{webhook})
+	PutWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam, params PutWebhookParams)
+	// ListWebhookDeliveries What a webhook of the hub was told
+	// (GET /webhooks/{webhook}/deliveries)
+	ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, webhook WebhookParam, params ListWebhookDeliveriesParams)
+	// Redeliver Deliver once more
+	// (POST /webhooks/{webhook}/deliveries/{id}/redeliver)
+	Redeliver(w http.ResponseWriter, r *http.Request, webhook WebhookParam, id IDParam)
+	// TestWebhook Send a webhook of the hub a test
+	// (POST /webhooks/{webhook}/test)
+	TestWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
@@ -3727,6 +3980,48 @@ func (_ Unimplemented) ListProjectVulnerabilities(w http.ResponseWriter, r *http
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListProjectWebhooks List who is told what happens in a project
+// (GET /projects/{project}/webhooks)
+func (_ Unimplemented) ListProjectWebhooks(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectWebhooksParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteProjectWebhook Remove a webhook of a project
+// (DELETE /projects/{project}/webhooks/{webhook})
+func (_ Unimplemented) DeleteProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, params DeleteProjectWebhookParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetProjectWebhook One webhook of a project
+// (GET /projects/{project}/webhooks/{webhook})
+func (_ Unimplemented) GetProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutProjectWebhook Make or change a webhook of a project
+// (PUT /projects/{project}/webhooks/{webhook})
+func (_ Unimplemented) PutProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, params PutProjectWebhookParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListProjectWebhookDeliveries What a webhook of a project was told
+// (GET /projects/{project}/webhooks/{webhook}/deliveries)
+func (_ Unimplemented) ListProjectWebhookDeliveries(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, params ListProjectWebhookDeliveriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RedeliverOfProject Deliver once more
+// (POST /projects/{project}/webhooks/{webhook}/deliveries/{id}/redeliver)
+func (_ Unimplemented) RedeliverOfProject(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, id IDParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TestProjectWebhook Send a webhook of a project a test
+// (POST /projects/{project}/webhooks/{webhook}/test)
+func (_ Unimplemented) TestProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListRegistries List the existing registries
 // (GET /registries)
 func (_ Unimplemented) ListRegistries(w http.ResponseWriter, r *http.Request, params ListRegistriesParams) {
@@ -3994,6 +4289,48 @@ func (_ Unimplemented) DeleteAliases(w http.ResponseWriter, r *http.Request, sou
 // PutAliases Import other names of vulnerabilities
 // (PUT /vulnerability-aliases/{source})
 func (_ Unimplemented) PutAliases(w http.ResponseWriter, r *http.Request, source TrustName) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhooks List who is told what happens in the hub
+// (GET /webhooks)
+func (_ Unimplemented) ListWebhooks(w http.ResponseWriter, r *http.Request, params ListWebhooksParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteWebhook Remove a webhook of the hub
+// (DELETE /webhooks/{webhook})
+func (_ Unimplemented) DeleteWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam, params DeleteWebhookParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetWebhook One webhook of the hub
+// (GET /webhooks/{webhook})
+func (_ Unimplemented) GetWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutWebhook Make or change a webhook of the hub
+// (PUT /webhooks/{webhook})
+func (_ Unimplemented) PutWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam, params PutWebhookParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListWebhookDeliveries What a webhook of the hub was told
+// (GET /webhooks/{webhook}/deliveries)
+func (_ Unimplemented) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, webhook WebhookParam, params ListWebhookDeliveriesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// Redeliver Deliver once more
+// (POST /webhooks/{webhook}/deliveries/{id}/redeliver)
+func (_ Unimplemented) Redeliver(w http.ResponseWriter, r *http.Request, webhook WebhookParam, id IDParam) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TestWebhook Send a webhook of the hub a test
+// (POST /webhooks/{webhook}/test)
+func (_ Unimplemented) TestWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -9305,6 +9642,357 @@ func (siw *ServerInterfaceWrapper) ListProjectVulnerabilities(w http.ResponseWri
 	handler.ServeHTTP(w, r)
 }
 
+// ListProjectWebhooks operation middleware
+func (siw *ServerInterfaceWrapper) ListProjectWebhooks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProjectWebhooksParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProjectWebhooks(w, r, project, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteProjectWebhook operation middleware
+func (siw *ServerInterfaceWrapper) DeleteProjectWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteProjectWebhookParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteProjectWebhook(w, r, project, webhook, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetProjectWebhook operation middleware
+func (siw *ServerInterfaceWrapper) GetProjectWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProjectWebhook(w, r, project, webhook)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutProjectWebhook operation middleware
+func (siw *ServerInterfaceWrapper) PutProjectWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutProjectWebhookParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutProjectWebhook(w, r, project, webhook, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListProjectWebhookDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListProjectWebhookDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProjectWebhookDeliveriesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListProjectWebhookDeliveries(w, r, project, webhook, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RedeliverOfProject operation middleware
+func (siw *ServerInterfaceWrapper) RedeliverOfProject(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id IDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedeliverOfProject(w, r, project, webhook, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestProjectWebhook operation middleware
+func (siw *ServerInterfaceWrapper) TestProjectWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "project" -------------
+	var project ProjectParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "project", chi.URLParam(r, "project"), &project, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "project", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestProjectWebhook(w, r, project, webhook)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListRegistries operation middleware
 func (siw *ServerInterfaceWrapper) ListRegistries(w http.ResponseWriter, r *http.Request) {
 
@@ -10939,6 +11627,294 @@ func (siw *ServerInterfaceWrapper) PutAliases(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ListWebhooks operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhooks(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhooksParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhooks(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteWebhook operation middleware
+func (siw *ServerInterfaceWrapper) DeleteWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteWebhookParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteWebhook(w, r, webhook, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetWebhook operation middleware
+func (siw *ServerInterfaceWrapper) GetWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetWebhook(w, r, webhook)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutWebhook operation middleware
+func (siw *ServerInterfaceWrapper) PutWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutWebhookParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatchParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutWebhook(w, r, webhook, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWebhookDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhookDeliveriesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookDeliveries(w, r, webhook, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Redeliver operation middleware
+func (siw *ServerInterfaceWrapper) Redeliver(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id IDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Redeliver(w, r, webhook, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TestWebhook operation middleware
+func (siw *ServerInterfaceWrapper) TestWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhook" -------------
+	var webhook WebhookParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook", chi.URLParam(r, "webhook"), &webhook, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TestWebhook(w, r, webhook)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 type UnescapedCookieParamError struct {
 	ParamName string
 	Err       error
@@ -11123,6 +12099,48 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/registries/{registry}/check", wrapper.CheckRegistry)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/webhooks", wrapper.ListWebhooks)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/webhooks/{webhook}", wrapper.DeleteWebhook)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/webhooks/{webhook}", wrapper.GetWebhook)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/webhooks/{webhook}", wrapper.PutWebhook)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/webhooks/{webhook}/test", wrapper.TestWebhook)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/webhooks/{webhook}/deliveries", wrapper.ListWebhookDeliveries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/webhooks/{webhook}/deliveries/{id}/redeliver", wrapper.Redeliver)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/webhooks", wrapper.ListProjectWebhooks)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/projects/{project}/webhooks/{webhook}", wrapper.DeleteProjectWebhook)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/webhooks/{webhook}", wrapper.GetProjectWebhook)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/projects/{project}/webhooks/{webhook}", wrapper.PutProjectWebhook)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/projects/{project}/webhooks/{webhook}/test", wrapper.TestProjectWebhook)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/projects/{project}/webhooks/{webhook}/deliveries", wrapper.ListProjectWebhookDeliveries)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/projects/{project}/webhooks/{webhook}/deliveries/{id}/redeliver", wrapper.RedeliverOfProject)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/scanners", wrapper.ListScanners)
@@ -15880,6 +16898,343 @@ func (response ListProjectVulnerabilitiesdefaultApplicationProblemPlusJSONRespon
 	return err
 }
 
+type ListProjectWebhooksRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Params  ListProjectWebhooksParams
+}
+
+type ListProjectWebhooksResponseObject interface {
+	VisitListProjectWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ListProjectWebhooks200ResponseHeaders struct {
+	Link *string
+}
+
+type ListProjectWebhooks200JSONResponse struct {
+	Body    []Webhook
+	Headers ListProjectWebhooks200ResponseHeaders
+}
+
+func (response ListProjectWebhooks200JSONResponse) VisitListProjectWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProjectWebhooksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProjectWebhooksdefaultApplicationProblemPlusJSONResponse) VisitListProjectWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteProjectWebhookRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Webhook WebhookParam `json:"webhook"`
+	Params  DeleteProjectWebhookParams
+}
+
+type DeleteProjectWebhookResponseObject interface {
+	VisitDeleteProjectWebhookResponse(w http.ResponseWriter) error
+}
+
+type DeleteProjectWebhook204Response struct {
+}
+
+func (response DeleteProjectWebhook204Response) VisitDeleteProjectWebhookResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteProjectWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteProjectWebhookdefaultApplicationProblemPlusJSONResponse) VisitDeleteProjectWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectWebhookRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Webhook WebhookParam `json:"webhook"`
+}
+
+type GetProjectWebhookResponseObject interface {
+	VisitGetProjectWebhookResponse(w http.ResponseWriter) error
+}
+
+type GetProjectWebhook200ResponseHeaders struct {
+	ETag string
+}
+
+type GetProjectWebhook200JSONResponse struct {
+	Body    Webhook
+	Headers GetProjectWebhook200ResponseHeaders
+}
+
+func (response GetProjectWebhook200JSONResponse) VisitGetProjectWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProjectWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetProjectWebhookdefaultApplicationProblemPlusJSONResponse) VisitGetProjectWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectWebhookRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Webhook WebhookParam `json:"webhook"`
+	Params  PutProjectWebhookParams
+	Body    *PutProjectWebhookJSONRequestBody
+}
+
+type PutProjectWebhookResponseObject interface {
+	VisitPutProjectWebhookResponse(w http.ResponseWriter) error
+}
+
+type PutProjectWebhook200ResponseHeaders struct {
+	ETag string
+}
+
+type PutProjectWebhook200JSONResponse struct {
+	Body    Webhook
+	Headers PutProjectWebhook200ResponseHeaders
+}
+
+func (response PutProjectWebhook200JSONResponse) VisitPutProjectWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectWebhook201ResponseHeaders struct {
+	ETag string
+}
+
+type PutProjectWebhook201JSONResponse struct {
+	Body    Webhook
+	Headers PutProjectWebhook201ResponseHeaders
+}
+
+func (response PutProjectWebhook201JSONResponse) VisitPutProjectWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutProjectWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutProjectWebhookdefaultApplicationProblemPlusJSONResponse) VisitPutProjectWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProjectWebhookDeliveriesRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Webhook WebhookParam `json:"webhook"`
+	Params  ListProjectWebhookDeliveriesParams
+}
+
+type ListProjectWebhookDeliveriesResponseObject interface {
+	VisitListProjectWebhookDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListProjectWebhookDeliveries200ResponseHeaders struct {
+	Link *string
+}
+
+type ListProjectWebhookDeliveries200JSONResponse struct {
+	Body    []Delivery
+	Headers ListProjectWebhookDeliveries200ResponseHeaders
+}
+
+func (response ListProjectWebhookDeliveries200JSONResponse) VisitListProjectWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProjectWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListProjectWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListProjectWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeliverOfProjectRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Webhook WebhookParam `json:"webhook"`
+	ID      IDParam      `json:"id"`
+}
+
+type RedeliverOfProjectResponseObject interface {
+	VisitRedeliverOfProjectResponse(w http.ResponseWriter) error
+}
+
+type RedeliverOfProject202JSONResponse Delivery
+
+func (response RedeliverOfProject202JSONResponse) VisitRedeliverOfProjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeliverOfProjectdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RedeliverOfProjectdefaultApplicationProblemPlusJSONResponse) VisitRedeliverOfProjectResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestProjectWebhookRequestObject struct {
+	Project ProjectParam `json:"project"`
+	Webhook WebhookParam `json:"webhook"`
+}
+
+type TestProjectWebhookResponseObject interface {
+	VisitTestProjectWebhookResponse(w http.ResponseWriter) error
+}
+
+type TestProjectWebhook200JSONResponse WebhookTest
+
+func (response TestProjectWebhook200JSONResponse) VisitTestProjectWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestProjectWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestProjectWebhookdefaultApplicationProblemPlusJSONResponse) VisitTestProjectWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRegistriesRequestObject struct {
 	Params ListRegistriesParams
 }
@@ -17862,6 +19217,336 @@ func (response PutAliasesdefaultApplicationProblemPlusJSONResponse) VisitPutAlia
 	return err
 }
 
+type ListWebhooksRequestObject struct {
+	Params ListWebhooksParams
+}
+
+type ListWebhooksResponseObject interface {
+	VisitListWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ListWebhooks200ResponseHeaders struct {
+	Link *string
+}
+
+type ListWebhooks200JSONResponse struct {
+	Body    []Webhook
+	Headers ListWebhooks200ResponseHeaders
+}
+
+func (response ListWebhooks200JSONResponse) VisitListWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhooksdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListWebhooksdefaultApplicationProblemPlusJSONResponse) VisitListWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteWebhookRequestObject struct {
+	Webhook WebhookParam `json:"webhook"`
+	Params  DeleteWebhookParams
+}
+
+type DeleteWebhookResponseObject interface {
+	VisitDeleteWebhookResponse(w http.ResponseWriter) error
+}
+
+type DeleteWebhook204Response struct {
+}
+
+func (response DeleteWebhook204Response) VisitDeleteWebhookResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteWebhookdefaultApplicationProblemPlusJSONResponse) VisitDeleteWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookRequestObject struct {
+	Webhook WebhookParam `json:"webhook"`
+}
+
+type GetWebhookResponseObject interface {
+	VisitGetWebhookResponse(w http.ResponseWriter) error
+}
+
+type GetWebhook200ResponseHeaders struct {
+	ETag string
+}
+
+type GetWebhook200JSONResponse struct {
+	Body    Webhook
+	Headers GetWebhook200ResponseHeaders
+}
+
+func (response GetWebhook200JSONResponse) VisitGetWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetWebhookdefaultApplicationProblemPlusJSONResponse) VisitGetWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutWebhookRequestObject struct {
+	Webhook WebhookParam `json:"webhook"`
+	Params  PutWebhookParams
+	Body    *PutWebhookJSONRequestBody
+}
+
+type PutWebhookResponseObject interface {
+	VisitPutWebhookResponse(w http.ResponseWriter) error
+}
+
+type PutWebhook200ResponseHeaders struct {
+	ETag string
+}
+
+type PutWebhook200JSONResponse struct {
+	Body    Webhook
+	Headers PutWebhook200ResponseHeaders
+}
+
+func (response PutWebhook200JSONResponse) VisitPutWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutWebhook201ResponseHeaders struct {
+	ETag string
+}
+
+type PutWebhook201JSONResponse struct {
+	Body    Webhook
+	Headers PutWebhook201ResponseHeaders
+}
+
+func (response PutWebhook201JSONResponse) VisitPutWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutWebhookdefaultApplicationProblemPlusJSONResponse) VisitPutWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesRequestObject struct {
+	Webhook WebhookParam `json:"webhook"`
+	Params  ListWebhookDeliveriesParams
+}
+
+type ListWebhookDeliveriesResponseObject interface {
+	VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookDeliveries200ResponseHeaders struct {
+	Link *string
+}
+
+type ListWebhookDeliveries200JSONResponse struct {
+	Body    []Delivery
+	Headers ListWebhookDeliveries200ResponseHeaders
+}
+
+func (response ListWebhookDeliveries200JSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeliverRequestObject struct {
+	Webhook WebhookParam `json:"webhook"`
+	ID      IDParam      `json:"id"`
+}
+
+type RedeliverResponseObject interface {
+	VisitRedeliverResponse(w http.ResponseWriter) error
+}
+
+type Redeliver202JSONResponse Delivery
+
+func (response Redeliver202JSONResponse) VisitRedeliverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeliverdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RedeliverdefaultApplicationProblemPlusJSONResponse) VisitRedeliverResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookRequestObject struct {
+	Webhook WebhookParam `json:"webhook"`
+}
+
+type TestWebhookResponseObject interface {
+	VisitTestWebhookResponse(w http.ResponseWriter) error
+}
+
+type TestWebhook200JSONResponse WebhookTest
+
+func (response TestWebhook200JSONResponse) VisitTestWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestWebhookdefaultApplicationProblemPlusJSONResponse) VisitTestWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListAudit Audit trail of the hub
@@ -18128,6 +19813,27 @@ type StrictServerInterface interface {
 	// ListProjectVulnerabilities Vulnerabilities of a project
 	// (GET /projects/{project}/vulnerabilities)
 	ListProjectVulnerabilities(ctx context.Context, request ListProjectVulnerabilitiesRequestObject) (ListProjectVulnerabilitiesResponseObject, error)
+	// ListProjectWebhooks List who is told what happens in a project
+	// (GET /projects/{project}/webhooks)
+	ListProjectWebhooks(ctx context.Context, request ListProjectWebhooksRequestObject) (ListProjectWebhooksResponseObject, error)
+	// DeleteProjectWebhook Remove a webhook of a project
+	// (DELETE /projects/{project}/webhooks/{webhook})
+	DeleteProjectWebhook(ctx context.Context, request DeleteProjectWebhookRequestObject) (DeleteProjectWebhookResponseObject, error)
+	// GetProjectWebhook One webhook of a project
+	// (GET /projects/{project}/webhooks/{webhook})
+	GetProjectWebhook(ctx context.Context, request GetProjectWebhookRequestObject) (GetProjectWebhookResponseObject, error)
+	// PutProjectWebhook Make or change a webhook of a project
+	// (PUT /projects/{project}/webhooks/{webhook})
+	PutProjectWebhook(ctx context.Context, request PutProjectWebhookRequestObject) (PutProjectWebhookResponseObject, error)
+	// ListProjectWebhookDeliveries What a webhook of a project was told
+	// (GET /projects/{project}/webhooks/{webhook}/deliveries)
+	ListProjectWebhookDeliveries(ctx context.Context, request ListProjectWebhookDeliveriesRequestObject) (ListProjectWebhookDeliveriesResponseObject, error)
+	// RedeliverOfProject Deliver once more
+	// (POST /projects/{project}/webhooks/{webhook}/deliveries/{id}/redeliver)
+	RedeliverOfProject(ctx context.Context, request RedeliverOfProjectRequestObject) (RedeliverOfProjectResponseObject, error)
+	// TestProjectWebhook Send a webhook of a project a test
+	// (POST /projects/{project}/webhooks/{webhook}/test)
+	TestProjectWebhook(ctx context.Context, request TestProjectWebhookRequestObject) (TestProjectWebhookResponseObject, error)
 	// ListRegistries List the existing registries
 	// (GET /registries)
 	ListRegistries(ctx context.Context, request ListRegistriesRequestObject) (ListRegistriesResponseObject, error)
@@ -18263,6 +19969,27 @@ type StrictServerInterface interface {
 	// PutAliases Import other names of vulnerabilities
 	// (PUT /vulnerability-aliases/{source})
 	PutAliases(ctx context.Context, request PutAliasesRequestObject) (PutAliasesResponseObject, error)
+	// ListWebhooks List who is told what happens in the hub
+	// (GET /webhooks)
+	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
+	// DeleteWebhook Remove a webhook of the hub
+	// (DELETE /webhooks/{webhook})
+	DeleteWebhook(ctx context.Context, request DeleteWebhookRequestObject) (DeleteWebhookResponseObject, error)
+	// GetWebhook One webhook of the hub
+	// (GET /webhooks/{webhook})
+	GetWebhook(ctx context.Context, request GetWebhookRequestObject) (GetWebhookResponseObject, error)
+	// PutWebhook Make or change a webhook of the hub
+	// (PUT /webhooks/{webhook})
+	PutWebhook(ctx context.Context, request PutWebhookRequestObject) (PutWebhookResponseObject, error)
+	// ListWebhookDeliveries What a webhook of the hub was told
+	// (GET /webhooks/{webhook}/deliveries)
+	ListWebhookDeliveries(ctx context.Context, request ListWebhookDeliveriesRequestObject) (ListWebhookDeliveriesResponseObject, error)
+	// Redeliver Deliver once more
+	// (POST /webhooks/{webhook}/deliveries/{id}/redeliver)
+	Redeliver(ctx context.Context, request RedeliverRequestObject) (RedeliverResponseObject, error)
+	// TestWebhook Send a webhook of the hub a test
+	// (POST /webhooks/{webhook}/test)
+	TestWebhook(ctx context.Context, request TestWebhookRequestObject) (TestWebhookResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -20835,6 +22562,206 @@ func (sh *strictHandler) ListProjectVulnerabilities(w http.ResponseWriter, r *ht
 	}
 }
 
+// ListProjectWebhooks operation middleware
+func (sh *strictHandler) ListProjectWebhooks(w http.ResponseWriter, r *http.Request, project ProjectParam, params ListProjectWebhooksParams) {
+	var request ListProjectWebhooksRequestObject
+
+	request.Project = project
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProjectWebhooks(ctx, request.(ListProjectWebhooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProjectWebhooks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProjectWebhooksResponseObject); ok {
+		if err := validResponse.VisitListProjectWebhooksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteProjectWebhook operation middleware
+func (sh *strictHandler) DeleteProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, params DeleteProjectWebhookParams) {
+	var request DeleteProjectWebhookRequestObject
+
+	request.Project = project
+	request.Webhook = webhook
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteProjectWebhook(ctx, request.(DeleteProjectWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteProjectWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteProjectWebhookResponseObject); ok {
+		if err := validResponse.VisitDeleteProjectWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetProjectWebhook operation middleware
+func (sh *strictHandler) GetProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam) {
+	var request GetProjectWebhookRequestObject
+
+	request.Project = project
+	request.Webhook = webhook
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProjectWebhook(ctx, request.(GetProjectWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProjectWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProjectWebhookResponseObject); ok {
+		if err := validResponse.VisitGetProjectWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutProjectWebhook operation middleware
+func (sh *strictHandler) PutProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, params PutProjectWebhookParams) {
+	var request PutProjectWebhookRequestObject
+
+	request.Project = project
+	request.Webhook = webhook
+	request.Params = params
+
+	var body PutProjectWebhookJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutProjectWebhook(ctx, request.(PutProjectWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutProjectWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutProjectWebhookResponseObject); ok {
+		if err := validResponse.VisitPutProjectWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListProjectWebhookDeliveries operation middleware
+func (sh *strictHandler) ListProjectWebhookDeliveries(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, params ListProjectWebhookDeliveriesParams) {
+	var request ListProjectWebhookDeliveriesRequestObject
+
+	request.Project = project
+	request.Webhook = webhook
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProjectWebhookDeliveries(ctx, request.(ListProjectWebhookDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProjectWebhookDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListProjectWebhookDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListProjectWebhookDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RedeliverOfProject operation middleware
+func (sh *strictHandler) RedeliverOfProject(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam, id IDParam) {
+	var request RedeliverOfProjectRequestObject
+
+	request.Project = project
+	request.Webhook = webhook
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RedeliverOfProject(ctx, request.(RedeliverOfProjectRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedeliverOfProject")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedeliverOfProjectResponseObject); ok {
+		if err := validResponse.VisitRedeliverOfProjectResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestProjectWebhook operation middleware
+func (sh *strictHandler) TestProjectWebhook(w http.ResponseWriter, r *http.Request, project ProjectParam, webhook WebhookParam) {
+	var request TestProjectWebhookRequestObject
+
+	request.Project = project
+	request.Webhook = webhook
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestProjectWebhook(ctx, request.(TestProjectWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestProjectWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestProjectWebhookResponseObject); ok {
+		if err := validResponse.VisitTestProjectWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListRegistries operation middleware
 func (sh *strictHandler) ListRegistries(w http.ResponseWriter, r *http.Request, params ListRegistriesParams) {
 	var request ListRegistriesRequestObject
@@ -22075,6 +24002,199 @@ func (sh *strictHandler) PutAliases(w http.ResponseWriter, r *http.Request, sour
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PutAliasesResponseObject); ok {
 		if err := validResponse.VisitPutAliasesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhooks operation middleware
+func (sh *strictHandler) ListWebhooks(w http.ResponseWriter, r *http.Request, params ListWebhooksParams) {
+	var request ListWebhooksRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhooks(ctx, request.(ListWebhooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhooks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhooksResponseObject); ok {
+		if err := validResponse.VisitListWebhooksResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteWebhook operation middleware
+func (sh *strictHandler) DeleteWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam, params DeleteWebhookParams) {
+	var request DeleteWebhookRequestObject
+
+	request.Webhook = webhook
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWebhook(ctx, request.(DeleteWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteWebhookResponseObject); ok {
+		if err := validResponse.VisitDeleteWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWebhook operation middleware
+func (sh *strictHandler) GetWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam) {
+	var request GetWebhookRequestObject
+
+	request.Webhook = webhook
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhook(ctx, request.(GetWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetWebhookResponseObject); ok {
+		if err := validResponse.VisitGetWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutWebhook operation middleware
+func (sh *strictHandler) PutWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam, params PutWebhookParams) {
+	var request PutWebhookRequestObject
+
+	request.Webhook = webhook
+	request.Params = params
+
+	var body PutWebhookJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutWebhook(ctx, request.(PutWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutWebhookResponseObject); ok {
+		if err := validResponse.VisitPutWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhookDeliveries operation middleware
+func (sh *strictHandler) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, webhook WebhookParam, params ListWebhookDeliveriesParams) {
+	var request ListWebhookDeliveriesRequestObject
+
+	request.Webhook = webhook
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookDeliveries(ctx, request.(ListWebhookDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListWebhookDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Redeliver operation middleware
+func (sh *strictHandler) Redeliver(w http.ResponseWriter, r *http.Request, webhook WebhookParam, id IDParam) {
+	var request RedeliverRequestObject
+
+	request.Webhook = webhook
+	request.ID = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Redeliver(ctx, request.(RedeliverRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Redeliver")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedeliverResponseObject); ok {
+		if err := validResponse.VisitRedeliverResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TestWebhook operation middleware
+func (sh *strictHandler) TestWebhook(w http.ResponseWriter, r *http.Request, webhook WebhookParam) {
+	var request TestWebhookRequestObject
+
+	request.Webhook = webhook
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TestWebhook(ctx, request.(TestWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TestWebhookResponseObject); ok {
+		if err := validResponse.VisitTestWebhookResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/store"
 	"github.com/hallmarkhub/hallmark/core/upstream"
 	"github.com/hallmarkhub/hallmark/core/web"
+	"github.com/hallmarkhub/hallmark/core/webhook"
 	"github.com/hallmarkhub/hallmark/jobservice"
 	"github.com/hallmarkhub/hallmark/registry"
 )
@@ -46,6 +47,7 @@ type Options struct {
 	Inventory *inventory.Inventory
 	Scans     *scan.Service
 	ScanJobs  ScanJobs
+	Webhooks  *webhook.Sender
 	// Unlink removes what a repository holds in the transaction that removes it (registry/local: DeleteRepository).
 	Unlink func(tx *db.Tx, repository string) error
 	// Health tells how the parts of the hub are; nil: only the database is asked.
@@ -71,6 +73,7 @@ type API struct {
 	inventory   *inventory.Inventory
 	scans       *scan.Service
 	scanJobs    ScanJobs
+	webhooks    *webhook.Sender
 	unlink      func(tx *db.Tx, repository string) error
 	health      func(ctx context.Context) []Part
 	proxies     *auth.Proxies
@@ -91,7 +94,7 @@ type API struct {
 
 // New makes an API.
 func New(opt Options) (*API, error) {
-	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, gate: opt.Gate, upstream: opt.Upstream, inventory: opt.Inventory, scans: opt.Scans, scanJobs: opt.ScanJobs, unlink: opt.Unlink,
+	a := &API{store: opt.Store, directory: opt.Directory, auth: opt.Auth, jobs: opt.Jobs, registry: opt.Registry, gate: opt.Gate, upstream: opt.Upstream, inventory: opt.Inventory, webhooks: opt.Webhooks, scans: opt.Scans, scanJobs: opt.ScanJobs, unlink: opt.Unlink,
 		health: opt.Health, proxies: opt.Auth.Proxies(), cursors: web.NewCursors(opt.CursorKey), rules: rules(),
 		baseline: opt.Baseline, version: opt.Version, commit: opt.Commit, timeout: opt.Timeout,
 		errors: web.Errors{Log: opt.Log, Challenge: `Bearer realm="Hallmark API"`}}

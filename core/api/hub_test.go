@@ -30,6 +30,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/trust"
 	"github.com/hallmarkhub/hallmark/core/upstream"
 	"github.com/hallmarkhub/hallmark/core/web"
+	"github.com/hallmarkhub/hallmark/core/webhook"
 	"github.com/hallmarkhub/hallmark/jobservice"
 	jobqueue "github.com/hallmarkhub/hallmark/jobservice/queue/memory"
 	"github.com/hallmarkhub/hallmark/migrations"
@@ -103,7 +104,8 @@ func startHub(t testing.TB, d *db.DB) *hub {
 	h.inventory = inventory.New(h.store, h.dir, h.keeper, log, inventory.Limits{})
 	h.jobs = jobservice.New(d, jobqueue.New(), jobservice.Options{Log: log})
 	h.reg = access.Wrap(loc, h.dir)
-	h.api, err = New(Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.reg, Gate: h.keeper, Upstream: upstream.NewEndpoints(h.store, ring), Inventory: h.inventory, Unlink: loc.DeleteRepository,
+	h.api, err = New(Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.reg, Gate: h.keeper, Upstream: upstream.NewEndpoints(h.store, ring), Inventory: h.inventory,
+		Webhooks: webhook.New(webhook.Options{Store: h.store, Keyring: ring, Log: slog.New(slog.DiscardHandler)}), Unlink: loc.DeleteRepository,
 		Scans: scan.New(scan.Options{Store: h.store, Keyring: ring, Registry: loc}), ScanJobs: h.scanJobs(),
 		CursorKey: bytes.Repeat([]byte{9}, 32), Version: "1.2.3", Log: log})
 	must(err)

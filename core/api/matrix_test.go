@@ -94,16 +94,31 @@ func matrix() map[string]expectation {
 		"deleteRegistry": {"admin", 428, "", ""},
 		"checkRegistry":  {"admin", 400, "", "x=1"},
 
-		"putScanner":    {"admin", 400, "{}", ""},
-		"getScanner":    {"admin", 200, "", ""},
-		"listScanners":  {"admin", 200, "", ""},
-		"deleteScanner": {"admin", 428, "", ""},
-		"pingScanner":   {"admin", 400, "", "x=1"},
-		"scanAll":       {"admin", 400, "", "x=1"},
-		"scanProject":   {"maintainer", 400, "", "x=1"},
-		"getScanJob":    {"maintainer", 404, "", ""},
-		"cancelScanJob": {"maintainer", 404, "", ""},
-		"scanArtifact":  {"delete", 400, "", "x=1"},
+		"putScanner":            {"admin", 400, "{}", ""},
+		"getScanner":            {"admin", 200, "", ""},
+		"listScanners":          {"admin", 200, "", ""},
+		"deleteScanner":         {"admin", 428, "", ""},
+		"pingScanner":           {"admin", 400, "", "x=1"},
+		"scanAll":               {"admin", 400, "", "x=1"},
+		"scanProject":           {"maintainer", 400, "", "x=1"},
+		"getScanJob":            {"maintainer", 404, "", ""},
+		"cancelScanJob":         {"maintainer", 404, "", ""},
+		"scanArtifact":          {"delete", 400, "", "x=1"},
+		"putWebhook":            {"admin", 400, "{}", ""},
+		"getWebhook":            {"admin", 200, "", ""},
+		"listWebhooks":          {"admin", 200, "", ""},
+		"deleteWebhook":         {"admin", 428, "", ""},
+		"testWebhook":           {"admin", 400, "", "x=1"},
+		"listWebhookDeliveries": {"admin", 200, "", ""},
+		"redeliver":             {"admin", 404, "", ""},
+
+		"putProjectWebhook":            {"owner", 400, "{}", ""},
+		"getProjectWebhook":            {"owner", 200, "", ""},
+		"listProjectWebhooks":          {"owner", 200, "", ""},
+		"deleteProjectWebhook":         {"owner", 428, "", ""},
+		"testProjectWebhook":           {"owner", 400, "", "x=1"},
+		"listProjectWebhookDeliveries": {"owner", 200, "", ""},
+		"redeliverOfProject":           {"owner", 404, "", ""},
 
 		"createProject": {"signed in", 400, "{}", ""},
 		"listProjects":  {"everybody", 200, "", ""},
@@ -243,6 +258,7 @@ func populate(t *testing.T, h *hub) *population {
 			t.Fatal(err)
 		}
 		p.trust(project, "private")
+		p.webhook(project)
 		robot, secret := p.newRobot(project)
 		p.robot[name] = robot.ID
 		if name == "team" {
@@ -256,6 +272,7 @@ func populate(t *testing.T, h *hub) *population {
 	if _, _, err := h.api.scans.Save(h.ctx, "existing", store.ScannerPut{URL: "https://scanner.test"}, 0); err != nil {
 		h.t.Fatal(err)
 	}
+	p.webhook(nil)
 	if _, _, err := h.api.upstream.Save(h.ctx, "existing", store.RegistryPut{URL: "https://registry.test"}, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -284,6 +301,15 @@ func populate(t *testing.T, h *hub) *population {
 	return p
 }
 
+// webhook makes one that nobody is told anything through: what the rows of the matrix do is no event.
+func (p *population) webhook(project *core.Project) {
+	p.t.Helper()
+	address := "https://hooks.test/canary"
+	if _, _, err := p.api.webhooks.Save(p.ctx, project, "told", store.WebhookPut{Channel: store.ChannelHTTP, URL: &address, Events: []string{"job.dead"}}, 0); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 func (p *population) newRobot(project *core.Project) (*store.Robot, string) {
 	p.t.Helper()
 	r, secret, err := p.store.CreateRobot(p.ctx, project, store.NewRobot{Name: "ci", Permissions: []core.Grant{
@@ -306,7 +332,7 @@ func (p *population) path(template, project string) string {
 	return strings.NewReplacer("{project}", project, "{username}", "subject", "{id}", id, "{label}", "reviewed", "{repository}", "app",
 		"{tag}", "1.0", "{reference}", "1.0", "{authority}", "release", "{root}", "private", "{policy}", "signed", "{registry}", "existing",
 		"{scanner}", "existing", "{vulnerability}", "CVE-2024-1", "{source}", "cnnvd",
-		"{schedule}", "tidy").Replace(template)
+		"{schedule}", "tidy", "{webhook}", "told").Replace(template)
 }
 
 // W-06: every operation x every kind of principal.

@@ -57,6 +57,9 @@ const (
 
 // New makes a Sender.
 func New(opt Options) *Sender {
+	if opt.Source == "" {
+		opt.Source = "urn:hallmark" // CloudEvents want one; a hub that knows its address has a better one
+	}
 	s := &Sender{opt: opt, count: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hallmark_webhook_deliveries_total",
 		Help: "Attempts of this process to tell somebody what has happened, by channel and result."}, []string{"channel", "result"})}
 	s.client = &http.Client{

@@ -68,11 +68,10 @@ func NewEventWaker(s *store.Store, jobs *jobservice.Runner, log *slog.Logger) *E
 	return w
 }
 
-// Run asks until ctx ends. What happened while the job was at its end waits for the next minute, or for whatever happens sooner;
-// hence a second look.
+// Run asks until ctx ends.
 func (w *EventWaker) Run(ctx context.Context) {
 	ctx = core.WithPrincipal(ctx, core.System())
-	next := time.NewTimer(idle)
+	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
 		select {

@@ -22,6 +22,10 @@ type Schedule struct {
 	Name string // unique in the hub
 	Kind string
 	Spec string // see CheckSpec
+
+	// FromSetting says that administrators set Spec where the hub is set up: at each start it stands as it is there, and an empty
+	// one is none.
+	FromSetting bool
 }
 
 // Timetable is a schedule as it stands. Times are in UTC and zero where there is none.
@@ -94,22 +98,32 @@ func next(s cron.Schedule, after int64) int64 { return s.Next(db.Time(after)).Un
 // which no process ran is made up for, once, by the first that runs; one at which the job before has not ended is left
 // out. What administrators changed stays. It panics if the schedule is none: it is one of ours.
 func (r *Runner) Cron(s Schedule) {
-	if err := CheckSpec(s.Spec); err != nil {
+	if err := CheckSpec(s.Spec); err != nil && !s.none() {
 		panic(err)
 	}
 	r.crons = append(r.crons, s)
 }
 
-// writeCrons writes the rows of schedules that are new.
+// none says that a setting wants no such schedule.
+func (s Schedule) none() bool { return s.FromSetting && s.Spec == "" }
+
+// writeCrons writes the rows of schedules that are new, and those of settings as they are set.
 func (r *Runner) writeCrons(ctx context.Context) error {
 	return r.db.Write(ctx, func(tx *db.Tx) error {
 		for _, s := range r.crons {
+			if s.none() {
+				if _, err := tx.Exec(`DELETE FROM cron WHERE name = $1`, s.Name); err != nil {
+					return err
+				}
+				continue
+			}
 			at, err := parseSpec(s.Spec)
 			if err != nil {
 				return err
 			}
-			if _, err := tx.Exec(`INSERT INTO cron (name, kind, spec, payload, next_at) VALUES ($1, $2, $3, '{}', $4) ON CONFLICT (name) DO NOTHING`,
-				s.Name, s.Kind, s.Spec, next(at, tx.Now())); err != nil {
+			if _, err := tx.Exec(`INSERT INTO cron (name, kind, spec, payload, next_at) VALUES ($1, $2, $3, '{}', $4)
+				ON CONFLICT (name) DO UPDATE SET spec = excluded.spec, next_at = excluded.next_at WHERE CAST($5 AS BOOLEAN) AND cron.spec <> excluded.spec`,
+				s.Name, s.Kind, s.Spec, next(at, tx.Now()), s.FromSetting); err != nil {
 				return err
 			}
 		}

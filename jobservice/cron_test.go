@@ -122,6 +122,59 @@ func TestCronMissedAndPaused(t *testing.T) {
 	})
 }
 
+// A schedule that is a setting stands as it is set at each start, and not at all where it is set to nothing; that it is paused stays.
+func TestScheduleFromSetting(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB) {
+		begin := func(spec string, there func(all []*jobservice.Timetable) bool) {
+			t.Helper()
+			h := newHub(t, d, quick())
+			h.Register("x", jobservice.Spec{Run: func(context.Context, *jobservice.Task) error { return nil }})
+			h.Cron(jobservice.Schedule{Name: "all", Kind: "x", Spec: spec, FromSetting: true})
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				h.Run(ctx)
+			}()
+			defer func() {
+				cancel()
+				<-done
+			}()
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			for began := time.Now(); ; <-tick.C {
+				all, _, err := jobservice.Schedules(t.Context(), d, "", 0)
+				if err == nil && there(all) {
+					return
+				}
+				if time.Since(began) > limit {
+					t.Fatalf("set to %q it is %+v, %v", spec, all, err)
+				}
+			}
+		}
+		is := func(spec string, paused bool) func(all []*jobservice.Timetable) bool {
+			return func(all []*jobservice.Timetable) bool {
+				return len(all) == 1 && all[0].Spec == spec && all[0].Paused == paused && all[0].NextAt.After(d.Now())
+			}
+		}
+		begin("@yearly", is("@yearly", false))
+		begin("@weekly", is("@weekly", false))
+		other, paused := "@daily", true
+		if _, err := newHub(t, d, quick()).ChangeSchedule(asOperator(t), "all", &other, &paused); err != nil {
+			t.Fatal(err)
+		}
+		begin("@weekly", is("@weekly", true))
+		begin("", func(all []*jobservice.Timetable) bool { return len(all) == 0 })
+		begin("@daily", is("@daily", false))
+		defer func() {
+			if recover() == nil {
+				t.Error("what is no schedule was taken")
+			}
+		}()
+		newHub(t, d, quick()).Cron(jobservice.Schedule{Name: "none", Kind: "x"})
+	})
+}
+
 func TestChangeSchedule(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB) {
 		h := newHub(t, d, quick())

@@ -36,6 +36,8 @@ type Job struct {
 	Target string
 	// RunAt is when it may run at the earliest; the zero time is now.
 	RunAt time.Time
+	// Sooner has the job that is there with the same UniqueKey run as early as this one would, if it waits for later.
+	Sooner bool
 }
 
 // Defaults of Spec.

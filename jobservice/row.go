@@ -13,7 +13,7 @@ import (
 )
 
 // Enqueue writes a job in the caller's transaction and, after its commit, tells the workers. It returns the job's id: of
-// the one that is there already if an unfinished job has the same unique key, which is then left as it is.
+// the one that is there already if an unfinished job has the same unique key, which is then left as it is but for Job.Sooner.
 func (r *Runner) Enqueue(tx *db.Tx, j Job) (string, error) {
 	if j.Kind == "" {
 		return "", errors.New("a job without a kind")
@@ -55,11 +55,24 @@ func (r *Runner) Enqueue(tx *db.Tx, j Job) (string, error) {
 			return id, nil
 		}
 		err = tx.QueryRow(`SELECT id FROM job WHERE unique_key = $1 AND state IN ('queued', 'running')`, j.UniqueKey).Scan(&id)
+		if err == nil && j.Sooner {
+			err = r.hasten(tx, id, j.Priority, runAt)
+		}
 		if !errors.Is(err, db.ErrNoRows) {
 			return id, err
 		}
 	}
 	return "", fmt.Errorf("%w: a job with the key %s ends and begins all the time", db.ErrUnavailable, j.UniqueKey)
+}
+
+// hasten has a job that waits for later wait only until at.
+func (r *Runner) hasten(tx *db.Tx, id string, priority, at int64) error {
+	n, err := tx.Exec(`UPDATE job SET run_at = $2 WHERE id = $1 AND state = 'queued' AND run_at > $2`, id, at)
+	if err == nil && n > 0 {
+		pause := time.Duration(at-tx.Now()) * time.Microsecond
+		tx.OnCommit(func() { r.pushIn(pause, queue.Item{ID: id, Priority: priority}) })
+	}
+	return err
 }
 
 // renew renews the lease in a transaction of the job. ErrLost if somebody else has it.

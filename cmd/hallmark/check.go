@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hallmarkhub/hallmark/core/api"
 	"github.com/hallmarkhub/hallmark/core/auth"
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/webhook"
@@ -70,7 +71,7 @@ func (c *Config) checkWebhooks() error {
 	return nil
 }
 
-// webhookNetworks are those that webhooks may reach though they are not public.
+// webhookNetworks are those that webhooks may reach though they are not public, and by http:// without TLS.
 func (c *Config) webhookNetworks() ([]netip.Prefix, error) {
 	return webhook.ParseAllow(strings.FieldsFunc(c.String("webhook_allow"), func(r rune) bool { return r == ',' || r == ' ' }))
 }
@@ -190,6 +191,8 @@ func isTokenLife(s string) error {
 	}
 	return nil
 }
+
+func isScanSchedule(s string) error { return api.CheckScanSchedule(s, time.Now()) }
 
 func isCount(s string) error {
 	if n, err := strconv.Atoi(s); err != nil || n < 1 {

@@ -21,7 +21,7 @@ func clientCommands(getenv func(string) string, stdin io.Reader, stdout, stderr 
 	c := &cli{getenv: getenv, stdin: stdin, lines: bufio.NewReader(stdin), stdout: stdout, stderr: stderr}
 	commands := []*cobra.Command{c.loginCommand(), c.logoutCommand(), c.getCommand(), c.createCommand(), c.applyCommand(),
 		c.deleteCommand(), c.promoteCommand(), c.signCommand(), c.attestCommand(), c.verifyCommand(), c.diffCommand(), c.scanCommand(), c.importCommand(),
-		c.keysCommand(), c.identityCommand(), c.trustRootCommand(), c.policyCommand(), c.projectCommand(), c.jobCommand(), c.passwdCommand()}
+		c.keysCommand(), c.identityCommand(), c.trustRootCommand(), c.policyCommand(), c.projectCommand(), c.webhookCommand(), c.jobCommand(), c.passwdCommand()}
 	for _, command := range commands {
 		command.PersistentFlags().StringVar(&c.server, "server", "", "address of the hub; also HALLMARK_SERVER (default: where you logged in last)")
 	}
@@ -44,6 +44,7 @@ type cli struct {
 	packages packageFlags
 
 	vulnerability string // --id
+	webhook       string // --webhook
 	files         bool   // -o may be csv or sarif
 }
 

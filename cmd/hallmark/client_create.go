@@ -20,7 +20,7 @@ func (c *cli) createCommand() *cobra.Command {
 			return usagef("say what: see %s --help", cmd.CommandPath())
 		}}
 	cmd.AddCommand(c.createProject(), c.createRegistry(), c.createScanner(), c.createUser(), c.createMember(), c.createRobot(), c.createToken(), c.createLabel(), c.createTag(),
-		c.createException())
+		c.createException(), c.createWebhook())
 	return cmd
 }
 

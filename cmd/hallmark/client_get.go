@@ -34,6 +34,7 @@ func (c *cli) getCommand() *cobra.Command {
 	c.addProject(cmd)
 	c.addOutput(cmd)
 	c.addPackageFlags(cmd)
+	c.addWebhook(cmd)
 	cmd.Flags().StringVar(&c.vulnerability, "id", "", "vulnerabilities: show which images have this one, by its id or an alias")
 	cmd.Flags().IntVar(&c.limit, "limit", 0, "at most so many items (default: all)")
 	cmd.Flags().StringArrayVar(&c.filters, "filter", nil, "NAME=VALUE, a filter that the API has for this list; may be given several times")
@@ -52,6 +53,8 @@ func (c *cli) get(ctx context.Context, cl *client.Client, kindName, name string)
 		return c.getSBOMs(ctx, cl, k, name)
 	case "vulnerability":
 		return c.getVulnerabilities(ctx, cl, k, name)
+	case "delivery":
+		return c.getDeliveries(ctx, cl, k, name)
 	}
 	t, err := c.find(k, name)
 	if err != nil {

@@ -56,6 +56,8 @@ func kinds() []kind {
 		{name: "trust-root", plural: "trust-roots", in: inEither, collection: "trust-roots", key: "name", columns: []string{"name", "built_in", "updated_at"}},
 		{name: "policy", plural: "policies", in: inEither, collection: "policies", key: "name", columns: []string{"name", "summary.mode", "summary.scope", "summary.wants"}},
 		{name: "exception", plural: "exceptions", in: inProject, collection: "exceptions", key: "id", columns: []string{"id", "vulnerability", "purl", "repository", "expires_at", "created_by", "reason"}},
+		{name: "webhook", plural: "webhooks", in: inEither, collection: "webhooks", key: "name", columns: []string{"name", "channel", "host", "to", "events", "repositories", "paused", "problem"}},
+		{name: "delivery", plural: "deliveries", readOnly: true, noItem: true, columns: []string{"id", "type", "subject", "state", "attempts", "status", "created_at", "error"}},
 		{name: "job", plural: "jobs", collection: "jobs", key: "id", readOnly: true, columns: []string{"id", "kind", "state", "progress", "attempts", "created_at", "message"}},
 		{name: "schedule", plural: "schedules", collection: "schedules", key: "name", readOnly: true, columns: []string{"name", "kind", "spec", "paused", "next_at", "last_at"}},
 		{name: "audit", plural: "audit", collection: "audit", key: "id", readOnly: true, noItem: true, columns: []string{"at", "actor_name", "action", "object", "ip"}},

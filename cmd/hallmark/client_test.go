@@ -38,10 +38,10 @@ type shell struct {
 	env     map[string]string
 }
 
-func newShell(t *testing.T) *shell {
+func newShell(t *testing.T, environ ...string) *shell {
 	t.Helper()
-	h := startHub(t)
-	a, err := api.New(api.Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Gate: h.keeper, Inventory: h.packages,
+	h := startHub(t, environ...)
+	a, err := api.New(api.Options{Store: h.store, Directory: h.dir, Auth: h.auth, Jobs: h.jobs, Registry: h.registry, Gate: h.keeper, Inventory: h.packages, Webhooks: h.webhooks,
 		CursorKey: bytes.Repeat([]byte{1}, 32), Version: "test", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,6 +24,8 @@ type verdict struct {
 			PredicateType      string `json:"predicate_type"`
 			Counts             bool
 		}
+		Passing []struct{ ID, Severity, Where, By, Exception, Reason, Signer string }
+		Omitted int `json:"passing_omitted"`
 	}
 }
 
@@ -129,6 +132,12 @@ func (c *cli) showVerdict(v *verdict) {
 			} else {
 				say("    found: %s by %s, which does not count: %s", f.Kind, by, f.Text)
 			}
+		}
+		for _, f := range p.Passing {
+			say("    passes: %s %s in %s, by %s %s", f.ID, f.Severity, f.Where, f.By, cmp.Or(f.Exception, f.Reason, f.Signer))
+		}
+		if p.Omitted > 0 {
+			say("    passes: further ones: %d", p.Omitted)
 		}
 	}
 }

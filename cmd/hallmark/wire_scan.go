@@ -6,6 +6,7 @@ import (
 	"github.com/hallmarkhub/hallmark/core/db"
 	"github.com/hallmarkhub/hallmark/core/inventory"
 	"github.com/hallmarkhub/hallmark/core/scan"
+	"github.com/hallmarkhub/hallmark/jobservice"
 	"github.com/hallmarkhub/hallmark/jobservice/work"
 	"github.com/hallmarkhub/hallmark/registry"
 )
@@ -34,6 +35,7 @@ func (h *hub) wireScans(o *opened) *work.ScanWaker {
 		return err
 	}))
 	h.jobs.Register(work.KindPlanScans, work.PlanScans(h.scans, h.jobs))
+	h.jobs.Cron(jobservice.Schedule{Name: work.KindScanImages, Kind: work.KindScanImages, Spec: o.cfg.String("scan_schedule"), FromSetting: true})
 	return work.NewScanWaker(h.store, h.jobs, h.scans, o.log)
 }
 

@@ -518,6 +518,8 @@ type Exception struct {
 // ExceptionCreate defines model for ExceptionCreate.
 type ExceptionCreate struct {
 	// ExpiresAt At most a year from now.
+	//
+	// Example: 2026-12-21T00:00:00Z
 	ExpiresAt time.Time `json:"expires_at"`
 
 	// Purl Package URL: only in this package; without a version in every version of it. Left out: in every package.
@@ -1723,6 +1725,9 @@ type Verdict = gate.Explanation
 
 // VerdictFinding defines model for VerdictFinding.
 type VerdictFinding = gate.Finding
+
+// VerdictPassing Something that was found by a scanner, and passes because somebody answers for it. The worst 50 are listed.
+type VerdictPassing = gate.Passing
 
 // VerdictPolicy defines model for VerdictPolicy.
 type VerdictPolicy = gate.PolicyExplanation

@@ -135,7 +135,7 @@ func (a *API) UpdateProject(ctx context.Context, r UpdateProjectRequestObject) (
 		}
 	}
 	if b.ScanSchedule != nil {
-		if err := checkScanSchedule(*b.ScanSchedule, a.store.Now()); err != nil {
+		if err := CheckScanSchedule(*b.ScanSchedule, a.store.Now()); err != nil {
 			return nil, err
 		}
 	}

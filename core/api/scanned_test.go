@@ -90,7 +90,7 @@ func TestScannedSBOMs(t *testing.T) {
 		sources()
 		wanted(2)
 		h.scannerSBOMs("team/app", image, byTrivy(t))
-		wanted(2) // a newer one takes its place
+		wanted(2) // newer ones take their place
 		sources("scanner")
 		all := list()
 		if len(all) != 2 {
@@ -149,7 +149,7 @@ func TestScannedSBOMs(t *testing.T) {
 		key := signertest.New()
 		h.trusted(team, key)
 		attested := h.attest("team/app", image, key, "https://spdx.dev/Document", spdx("signed", textModule+"@v0.42.0", "pkg:npm/mine@1"))
-		wanted(0)
+		wanted(1)
 		sources("attestation", "scanner")
 		if all = list(); len(all) != 3 || all[0].Source != "attestation" || all[1].Source != "scanner" {
 			t.Errorf("%+v", all)

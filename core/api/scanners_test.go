@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,28 @@ func TestScannersAreForAdministrators(t *testing.T) {
 		h.call(root, "DELETE", "/scanners/one", "", "If-Match", "*").want(204)
 		h.call(root, "GET", "/scanners/one", "").wantProblem(404, core.CodeNotFound)
 	})
+}
+
+// Of an index as many images are scanned as a job can name, in its order.
+func TestLimitOfScannedImages(t *testing.T) {
+	h := sqliteHub(t)
+	root := h.user("root", true)
+	h.call(root, "PUT", "/scanners/one", jsonBody("url", "http://127.0.0.1:1", "default", true)).want(201)
+	h.project("team", core.Private, nil)
+	long := "team/" + strings.Repeat("x", 200)
+	architectures := make([]string, maxScanned+1)
+	for i := range architectures {
+		architectures[i] = fmt.Sprint(i)
+	}
+	for n, tag := range map[int]string{maxScanned: "full", maxScanned + 1: "past"} {
+		h.index(long, tag, architectures[:n]...)
+		var j Job
+		h.call(root, "POST", "/projects/team/repositories/"+long[len("team/"):]+"/artifacts/"+tag+"/scan", "").want(202).into(&j)
+		s, err := jobservice.Get(context.Background(), h.db, j.ID)
+		if err != nil || strings.Count(string(s.Payload), "sha256:") != maxScanned {
+			t.Errorf("%s: %d images, %v", tag, strings.Count(string(s.Payload), "sha256:"), err)
+		}
+	}
 }
 
 // What scans a project is chosen by owners; who may scan gets a job, and whose it is not knows of none.
@@ -114,7 +137,7 @@ func TestScansOnDemand(t *testing.T) {
 		if p.Scanner != "one" || p.ScanOnPush || p.ScanSchedule != "0 * * * *" {
 			t.Errorf("%+v", p)
 		}
-		if err := checkScanSchedule("0 * * * *", time.Now()); err != nil {
+		if err := CheckScanSchedule("0 * * * *", time.Now()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -20,13 +20,14 @@ type ScanJobs struct {
 	Images func(tx *db.Tx, project, repository string, digests []string) (string, error)
 }
 
-// maxScanned bounds the images of an index that are scanned: as many as an index may have.
-const maxScanned = 1000
+// maxScanned bounds the images of an index that are scanned: as many as the payload of a job has room for.
+const maxScanned = 800
 
 // minScanPeriod is how often a project is scanned again at most.
 const minScanPeriod = time.Hour
 
-func checkScanSchedule(spec string, now time.Time) error {
+// CheckScanSchedule refuses what is no schedule by which images are scanned again; none is one.
+func CheckScanSchedule(spec string, now time.Time) error {
 	if spec == "" {
 		return nil
 	}

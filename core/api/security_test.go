@@ -269,7 +269,7 @@ func TestV17Paths(t *testing.T) {
 // V-18: for whoever may not see it a private project is exactly one that is not there.
 func TestV18PrivateIsAbsent(t *testing.T) {
 	p := populate(t, sqliteHub(t))
-	p.robot["gone"] = "0198c1a2-7d33-7c41-9a5e-5d1f0f6a2b10"
+	p.robot["gone"] = "0198c1a2-7d33-7c41-9a5e-5d1f0f6a2b11" // not the id that all other paths have
 	for _, op := range p.api.spec.Operations {
 		if !strings.Contains(op.Path, "{project}") {
 			continue

@@ -67,6 +67,7 @@ func (e *evaluation) compliant(r *contentRule, i *scannedImage) (l look) {
 			seen[c] = true
 			if let := r.lets(&c, e.now); let.ok {
 				l.until = sooner(l.until, let.until)
+				e.passesCheck(i, &c, let)
 				continue
 			}
 			wrong = append(wrong, ofCheck(&c))
@@ -157,14 +158,14 @@ func root(user string) bool {
 	return name == "" || name == "root"
 }
 
-func (r *contentRule) lets(c *core.Check, now time.Time) (s span) {
+func (r *contentRule) lets(c *core.Check, now time.Time) (l leave) {
 	for i := range r.allow {
 		a := &r.allow[i]
 		if now.Before(a.expires) && a.id == c.ID && a.at(c.Path) {
-			s = s.or(span{true, a.expires})
+			l = l.or(leave{span: span{true, a.expires}, by: PassAllow, reason: a.reason})
 		}
 	}
-	return s
+	return l
 }
 
 // at reports whether an allowance is about a path: any if it names none.

@@ -33,6 +33,9 @@ type PolicyExplanation struct {
 	Reasons []Reason  `json:"reasons"`
 	Found   []Finding `json:"found"`
 	Omitted int       `json:"omitted,omitempty"` // findings that are not listed
+	// Passing are the worst of what is let pass because somebody answers for it.
+	Passing        []Passing `json:"passing,omitempty"`
+	PassingOmitted int       `json:"passing_omitted,omitempty"` // further ones
 
 	wants phrase
 }
@@ -86,8 +89,10 @@ func (x *PolicyExplanation) findings(in *Input, now time.Time, p *Policy) {
 	defer func() {
 		_ = recover()
 	}()
-	e := evaluation{in: in, now: now, p: p}
+	e := evaluation{in: in, now: now, p: p, passing: x.collect}
 	e.policy()
+	e.passing = nil // all of it is told
+	x.worst()
 	e.reasons(func(r *rule, digest string, ev *core.Evidence, code Code) {
 		if len(x.Found) == maxFindings {
 			x.Omitted++

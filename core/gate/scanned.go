@@ -51,9 +51,6 @@ func (e *evaluation) images() []scannedImage {
 // clean asks the rules about scans. An index passes if one of its images does, or with the index rule each if all do: which
 // of them is pulled is asked again when it is. warned says that it holds because onMissing is warn.
 func (e *evaluation) clean() (s span, warned bool) {
-	if !e.p.looks() {
-		return span{ok: true}, false
-	}
 	if x := e.exemptAbove(); x.ok {
 		return x, false
 	}
@@ -149,11 +146,14 @@ func (e *evaluation) vulnerable(r *vulnerabilityRule, i *scannedImage) (l look) 
 		}
 		scans = slices.Concat(scans, attested)
 	}
-	refused, until := e.refusedBy(r, i, scans)
+	refused, unread, until := e.refusedBy(r, i, scans)
 	l.until = sooner(l.until, until)
 	e.later(l.until)
 	if len(refused) > 0 {
 		l.refused, l.worst = r.severe(refused), refused[0].Finding
+		if unread != nil { // who wrote it believes that it counts
+			l.refused = say(sVEXUnread, l.refused, short(unread.Carrier))
+		}
 	}
 	return l
 }

@@ -77,6 +77,7 @@ const (
 	sCheckIn
 	sRunsAsRoot
 	sNoLabel
+	sVEXUnread
 	sWantsNone
 	sWantsSeverity
 	sWantsContent

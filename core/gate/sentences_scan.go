@@ -41,6 +41,8 @@ func (s sentence) scanned() (en, zh string) {
 		return "it runs as root", "以 root 用户运行"
 	case sNoLabel:
 		return "it has no label %s", "缺少标签 %s"
+	case sVEXUnread:
+		return "%s; a VEX document about it cannot be read (%s), and none counts until that is mended or deleted", "%s；有一份 VEX 文档无法读取（%s），在修复或删除之前任何 VEX 均不生效"
 	case sWantsNone:
 		return "a scan%s without vulnerabilities", "扫描结果%s无漏洞"
 	case sWantsSeverity:

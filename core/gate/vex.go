@@ -24,6 +24,7 @@ const (
 type vex struct {
 	statements []vexStatement
 	next       time.Time // when it may be otherwise without anything being changed
+	unread     *core.Evidence
 }
 
 // vexStatement is one statement that is about the image.
@@ -34,6 +35,7 @@ type vexStatement struct {
 	lets  bool
 	at    time.Time
 	until time.Time
+	by    *core.Signer
 }
 
 // vex reads all that rule r believes about an image. If one document cannot be read nothing is let through: it may be the one
@@ -50,10 +52,11 @@ func (e *evaluation) vex(r *rule, i *scannedImage) *vex {
 			list, err := e.vexOf(&c, v.digest, i.digest)
 			if err != nil {
 				e.fault = errors.Join(e.fault, err)
-				return &vex{next: all.next}
+				return &vex{next: all.next, unread: c.copies[0]}
 			}
 			for _, s := range list {
-				if s.until = c.until; s.at.After(e.now.Add(skew)) { // nobody can know yet
+				s.until, s.by = c.until, c.copies[0].Signer
+				if s.at.After(e.now.Add(skew)) { // nobody can know yet
 					all.next = sooner(all.next, s.at.Add(-skew))
 					continue
 				}
@@ -104,25 +107,25 @@ func (e *evaluation) means(product map[string]any, digests ...string) bool {
 
 // lets reports whether what was said last of a finding lets it through, and until when. Of two statements of the same moment
 // the one counts that does not.
-func (x *vex) lets(e *evaluation, f *found) span {
+func (x *vex) lets(f *found) leave {
 	var newest time.Time
-	s, any := span{}, false
+	l, any := leave{}, false
 	for i := range x.statements {
 		st := &x.statements[i]
 		if any && st.at.Before(newest) || !slices.Contains(st.names, folded(f.ID)) || !st.whole && !slices.ContainsFunc(st.parts, f.in) {
 			continue
 		}
-		one := span{st.lets, st.until}
+		one := leave{span: span{st.lets, st.until}, by: PassVEX, signer: st.by}
 		switch {
 		case !any || st.at.After(newest):
-			s, newest, any = one, st.at, true
-		case !st.lets || !s.ok:
-			s = span{}
+			l, newest, any = one, st.at, true
+		case !st.lets || !l.ok:
+			l = leave{}
 		default:
-			s = s.or(one)
+			l = l.or(one)
 		}
 	}
-	return s
+	return l
 }
 
 var errVEX = errors.New("a VEX document cannot be read")

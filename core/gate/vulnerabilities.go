@@ -3,7 +3,6 @@ package gate
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
@@ -63,51 +62,6 @@ func (p *Policy) allowances() (all []allowance) {
 	return all
 }
 
-// Exceptions are those of one project, ready to be asked. It is immutable; nil has none.
-type Exceptions struct {
-	byID map[string][]exception
-}
-
-type exception struct {
-	core.Exception
-	purl *core.Package
-}
-
-// NewExceptions makes a snapshot. What cannot be read excepts nothing.
-func NewExceptions(all []core.Exception) *Exceptions {
-	x := &Exceptions{byID: map[string][]exception{}}
-	for i := range all {
-		one := exception{Exception: all[i]}
-		if one.PURL != "" {
-			p, err := sbom.ParsePURL(one.PURL)
-			if err != nil {
-				continue
-			}
-			one.purl = &p
-		}
-		id := folded(one.Vulnerability)
-		x.byID[id] = append(x.byID[id], one)
-	}
-	return x
-}
-
-// folded is an id of a vulnerability as ids are compared: nobody means two by cve-1 and CVE-1.
-func folded(id string) string { return strings.ToUpper(id) }
-
-// lets reports whether an exception is about a finding in a repository, and until when.
-func (x *Exceptions) lets(f *found, repository string, now time.Time) (s span) {
-	if x == nil {
-		return s
-	}
-	for i := range x.byID[folded(f.ID)] {
-		one := &x.byID[folded(f.ID)][i]
-		if now.Before(one.ExpiresAt) && (one.Repository == "" || one.Repository == repository) && (one.purl == nil || f.in(one.purl)) {
-			s = s.or(span{true, one.ExpiresAt})
-		}
-	}
-	return s
-}
-
 // found is a finding, and its package once somebody has asked for it.
 type found struct {
 	*core.Finding
@@ -137,8 +91,9 @@ func rankOf(s core.Severity) int {
 	return len(core.Severities())
 }
 
-// refusedBy are the findings that r does not let through, the worst first, and until when the others are.
-func (e *evaluation) refusedBy(r *vulnerabilityRule, i *scannedImage, scans []core.Scan) (refused []found, until time.Time) {
+// refusedBy are the findings that r does not let through, the worst first, and until when the others are. unread is a VEX
+// document that somebody whom r believes has signed, and that cannot be read; nil if all can.
+func (e *evaluation) refusedBy(r *vulnerabilityRule, i *scannedImage, scans []core.Scan) (refused []found, unread *core.Evidence, until time.Time) {
 	var said *vex
 	for s := range scans {
 		for n := range scans[s].Findings {
@@ -153,12 +108,13 @@ func (e *evaluation) refusedBy(r *vulnerabilityRule, i *scannedImage, scans []co
 			if !let.ok && r.vex != nil {
 				if said == nil {
 					said = e.vex(r.vex, i)
-					until = sooner(until, said.next)
+					until, unread = sooner(until, said.next), said.unread
 				}
-				let = said.lets(e, &f)
+				let = said.lets(&f)
 			}
 			if let.ok {
 				until = sooner(until, let.until)
+				e.passes(i, &f, let)
 				continue
 			}
 			refused = append(refused, f)
@@ -169,15 +125,15 @@ func (e *evaluation) refusedBy(r *vulnerabilityRule, i *scannedImage, scans []co
 	})
 	return slices.CompactFunc(refused, func(a, b found) bool { // several scanners have found it
 		return a.ID == b.ID && a.Package == b.Package && a.Version == b.Version
-	}), until
+	}), unread, until
 }
 
-func (r *vulnerabilityRule) lets(f *found, now time.Time) (s span) {
+func (r *vulnerabilityRule) lets(f *found, now time.Time) (l leave) {
 	for i := range r.allow {
 		a := &r.allow[i]
 		if now.Before(a.expires) && folded(a.id) == folded(f.ID) && (a.purl == nil || f.in(a.purl)) {
-			s = s.or(span{true, a.expires})
+			l = l.or(leave{span: span{true, a.expires}, by: PassAllow, reason: a.reason})
 		}
 	}
-	return s
+	return l
 }

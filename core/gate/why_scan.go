@@ -56,12 +56,28 @@ func (e *evaluation) tellScans(images []scannedImage, tell finding) {
 			}
 			told[views[n].digest] = true
 			if r := e.p.vulns.vex; r != nil {
-				e.survey(r, views[n:n+1], tell)
+				e.survey(r, views[n:n+1], e.tellVEX(tell))
 			}
 			if r := e.p.vulns.attested; r != nil && n == 0 {
 				e.survey(r, views[:1], tell)
 			}
 		}
+	}
+}
+
+// tellVEX tells of a VEX document that cannot be read that it does not count, whoever has signed it.
+func (e *evaluation) tellVEX(tell finding) finding {
+	return func(r *rule, digest string, ev *core.Evidence, code Code) {
+		if code == "" {
+			st, err := e.readAbout(ev, digest)
+			if err == nil {
+				_, err = parseVEX(st.predicate, func(map[string]any) bool { return false })
+			}
+			if err != nil {
+				code = VerifierError
+			}
+		}
+		tell(r, digest, ev, code)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/gate"
 	"github.com/hallmarkhub/hallmark/core/store"
 )
 
@@ -163,7 +164,7 @@ func (v *Inventory) dress(ctx context.Context, id int64, name string, hits []Vul
 	if err != nil {
 		return err
 	}
-	fixed, exceptions := map[string][]string{}, map[string][]core.Exception{}
+	fixed, exceptions := map[string][]string{}, map[string]*gate.Exceptions{}
 	for i := range hits {
 		h := &hits[i]
 		h.Tags = tags[all[i]]
@@ -174,12 +175,14 @@ func (v *Inventory) dress(ctx context.Context, id int64, name string, hits []Vul
 		}
 		h.FixedTags = fixed[all[i].RepositoryID]
 		if _, known := exceptions[h.Project.ID]; !known {
-			if exceptions[h.Project.ID], err = v.store.ExceptionsInForce(ctx, h.Project.ID, name); err != nil {
+			of, err := v.store.ExceptionsInForce(ctx, h.Project.ID, name)
+			if err != nil {
 				return err
 			}
+			exceptions[h.Project.ID] = gate.NewExceptions(of)
 		}
 		for j := range h.Found {
-			h.Found[j].Exception = covering(exceptions[h.Project.ID], h.Repository, &h.Found[j].Finding)
+			h.Found[j].Exception = exceptions[h.Project.ID].Covering(&h.Found[j].Finding, h.Repository, v.store.Now())
 		}
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/hallmarkhub/hallmark/core"
-	"github.com/hallmarkhub/hallmark/core/sbom"
+	"github.com/hallmarkhub/hallmark/core/gate"
 	"github.com/hallmarkhub/hallmark/core/store"
 )
 
@@ -279,34 +279,11 @@ func (v *Inventory) Except(ctx context.Context, p *core.Project, repository stri
 	if err != nil || len(exceptions) == 0 {
 		return err
 	}
+	x, now := gate.NewExceptions(exceptions), v.store.Now()
 	for i := range all {
-		all[i].Exception = covering(exceptions, repository, &all[i].Finding)
+		all[i].Exception = x.Covering(&all[i].Finding, repository, now)
 	}
 	return nil
-}
-
-// covering is the exception that covers a finding in a repository; nil if none does.
-func covering(exceptions []core.Exception, repository string, f *core.Finding) *core.Exception {
-	for i := range exceptions {
-		e := &exceptions[i]
-		if e.Vulnerability == f.ID && (e.Repository == "" || e.Repository == repository) && samePackage(e.PURL, f.PURL) {
-			return e
-		}
-	}
-	return nil
-}
-
-// samePackage says whether a package URL that names a version or none, or "" for all, is about the one of a finding.
-func samePackage(wanted, found string) bool {
-	if wanted == "" {
-		return true
-	}
-	w, err := sbom.ParsePURL(wanted)
-	if err != nil {
-		return false
-	}
-	f, err := sbom.ParsePURL(found)
-	return err == nil && w.Type == f.Type && w.Namespace == f.Namespace && w.Name == f.Name && (w.Version == "" || w.Version == f.Version)
 }
 
 // NotScanned says that nobody has looked for vulnerabilities in an artifact.

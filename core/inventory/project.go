@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hallmarkhub/hallmark/core"
+	"github.com/hallmarkhub/hallmark/core/gate"
 	"github.com/hallmarkhub/hallmark/core/store"
 )
 
@@ -28,10 +29,11 @@ type ProjectFinding struct {
 
 // Project lists the findings in the images of a project, image by image and the worst first; more says that there are further ones.
 func (v *Inventory) Project(ctx context.Context, p *core.Project, q ProjectQuery) (out []ProjectFinding, more bool, err error) {
-	exceptions, err := v.store.ExceptionsInForce(ctx, p.ID, "")
+	inForce, err := v.store.ExceptionsInForce(ctx, p.ID, "")
 	if err != nil {
 		return nil, false, err
 	}
+	exceptions := gate.NewExceptions(inForce)
 	after := q.After
 	if q.Place != nil { // the image itself once more
 		if out, err = v.oneImage(ctx, q, exceptions); err != nil {
@@ -66,7 +68,7 @@ func (v *Inventory) Project(ctx context.Context, p *core.Project, q ProjectQuery
 }
 
 // oneImage is what is left of the image that the page before ended in.
-func (v *Inventory) oneImage(ctx context.Context, q ProjectQuery, exceptions []core.Exception) ([]ProjectFinding, error) {
+func (v *Inventory) oneImage(ctx context.Context, q ProjectQuery, exceptions *gate.Exceptions) ([]ProjectFinding, error) {
 	scans, err := v.store.ImageScans(ctx, q.After)
 	if err != nil || len(scans) == 0 {
 		return nil, err
@@ -83,7 +85,7 @@ func (v *Inventory) oneImage(ctx context.Context, q ProjectQuery, exceptions []c
 }
 
 // projectImage is what all scanners found in one image, if it may be seen.
-func (v *Inventory) projectImage(ctx context.Context, scans []store.ProjectScan, q ProjectQuery, exceptions []core.Exception) ([]ProjectFinding, error) {
+func (v *Inventory) projectImage(ctx context.Context, scans []store.ProjectScan, q ProjectQuery, exceptions *gate.Exceptions) ([]ProjectFinding, error) {
 	first := scans[0]
 	if !q.Sees(first.Repository) {
 		return nil, nil
@@ -105,7 +107,7 @@ func (v *Inventory) projectImage(ctx context.Context, scans []store.ProjectScan,
 	}
 	var out []ProjectFinding
 	for _, f := range all {
-		f.Exception = covering(exceptions, first.Repository, &f.Finding)
+		f.Exception = exceptions.Covering(&f.Finding, first.Repository, v.store.Now())
 		out = append(out, ProjectFinding{ImagePosition: first.ImagePosition, Repository: first.Repository, ScannedAt: at, FoundIn: f})
 	}
 	return out, nil

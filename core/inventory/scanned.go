@@ -30,8 +30,9 @@ type Scanned struct {
 	Document  []byte
 }
 
-// Wanted are the media types of the documents that a scan of an image is to make besides: none where its project does not want them, and
-// none where somebody trusted has attested one.
+// Wanted are the media types of the documents that a scan of an image is to make besides: none where its project does not want them. The
+// CycloneDX document is what newer vulnerability data are matched with, so it is made whatever somebody has attested; the other only
+// where nobody trusted has.
 func (v *Inventory) Wanted(ctx context.Context, repository, image string) []string {
 	project, _, _ := strings.Cut(repository, "/")
 	p, err := v.dir.Project(ctx, project)
@@ -43,7 +44,7 @@ func (v *Inventory) Wanted(ctx context.Context, repository, image string) []stri
 		v.log.WarnContext(ctx, "whether a bill of materials is there could not be found out: it is made", "repository", repository, "digest", image, "error", err)
 	}
 	if slices.ContainsFunc(all, func(d Document) bool { return d.Trusted && d.Source == core.SBOMAttested && d.Problem == "" }) {
-		return nil
+		return []string{typeCycloneDX}
 	}
 	return []string{typeCycloneDX, typeSPDX}
 }

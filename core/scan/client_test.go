@@ -179,6 +179,21 @@ func TestLimitsOfReports(t *testing.T) {
 	}
 }
 
+// As many kinds of checks as there may be are taken.
+func TestLimitOfKinds(t *testing.T) {
+	for n, taken := range map[int]bool{32: true, 33: false} {
+		looked := make([]string, n)
+		for i := range looked {
+			looked[i] = "kind-" + strings.Repeat("x", i+1)[:min(i+1, 35)]
+		}
+		a := scannertest.New(t, scannertest.Options{Looked: looked})
+		got, err := dial(t, a, "", scan.Limits{}).Scan(t.Context(), image())
+		if taken && (err != nil || len(got.Scan.Looked) != n) || !taken && (!final(err) || !strings.Contains(err.Error(), "32 kinds")) {
+			t.Errorf("%d kinds: %v", n, err)
+		}
+	}
+}
+
 // size is how long the adapter's report is.
 func size(t *testing.T, a *scannertest.Adapter) int64 {
 	t.Helper()

@@ -113,44 +113,49 @@ type behind struct {
 }
 
 func eachBehind(t *testing.T, f func(h *behind)) {
-	dbtest.Each(t, func(t *testing.T, open dbtest.Open) {
-		d := open(t)
-		h := &behind{t: t, ctx: core.WithPrincipal(context.Background(), core.System()), db: d, Store: store.New(d), bills: map[string]string{}, broken: map[string]bool{},
-			data: time.Now().Add(-time.Hour).UTC().Truncate(time.Second), told: map[string]int{}}
-		h.ok(migrations.Up(h.ctx, d))
-		h.matcher = newMatcher(t, h.data)
-		var err error
-		h.project, err = h.CreateProject(h.ctx, store.NewProject{Name: "team", Visibility: core.Private})
-		h.ok(err)
-		d.Subscribe(func(all []db.Change) {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			for _, c := range all {
-				if c.Kind == store.ChangeEvidence {
-					h.told[c.Key]++
-				}
+	dbtest.Each(t, func(t *testing.T, open dbtest.Open) { f(newBehind(t, open(t))) })
+}
+
+func newBehind(t *testing.T, d *db.DB) *behind {
+	h := &behind{t: t, ctx: core.WithPrincipal(context.Background(), core.System()), db: d, Store: store.New(d), bills: map[string]string{}, broken: map[string]bool{},
+		data: time.Now().Add(-time.Hour).UTC().Truncate(time.Second), told: map[string]int{}}
+	h.ok(migrations.Up(h.ctx, d))
+	h.matcher = newMatcher(t, h.data)
+	var err error
+	h.project, err = h.CreateProject(h.ctx, store.NewProject{Name: "team", Visibility: core.Private})
+	h.ok(err)
+	d.Subscribe(func(all []db.Change) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, c := range all {
+			if c.Kind == store.ChangeEvidence {
+				h.told[c.Key]++
 			}
-		})
-		h.exec(`INSERT INTO scanner (name, id, url, secret, is_default, database_at, checked_at, created_at, updated_at, revision)
-			VALUES ('m', '1', $1, NULL, TRUE, $2, 1, 0, 0, 1)`, h.URL, h.data.UnixMicro())
-		h.engine = scan.NewReevaluator(scan.ReevaluateOptions{Store: h.Store, RescansPerHour: 60, Log: slog.New(slog.DiscardHandler),
-			Client: func(ctx context.Context, name string) (*scan.Client, *store.Scanner, error) {
-				v, err := h.Scanner(ctx, name)
-				if err != nil {
-					return nil, nil, err
-				}
-				c, err := scan.NewClient(v, "", scan.Limits{})
-				return c, v, err
-			},
-			SBOM: func(_ context.Context, repository, _ string) ([]byte, bool, error) {
-				if h.broken[repository] {
-					return nil, false, errors.New("the blob cannot be read")
-				}
-				n, ok := h.bills[repository]
-				return fmt.Appendf(nil, "{\n\"n\": %q, \"x\": %q}", n, strings.Repeat("x", h.large)), ok, nil
-			}})
-		f(h)
+		}
 	})
+	h.exec(`INSERT INTO scanner (name, id, url, secret, is_default, database_at, checked_at, created_at, updated_at, revision)
+		VALUES ('m', '1', $1, NULL, TRUE, $2, 1, 0, 0, 1)`, h.URL, h.data.UnixMicro())
+	h.engine = reevaluator(h.Store, func(_ context.Context, repository, _ string) ([]byte, bool, error) {
+		if h.broken[repository] {
+			return nil, false, errors.New("the blob cannot be read")
+		}
+		n, ok := h.bills[repository]
+		return fmt.Appendf(nil, "{\n\"n\": %q, \"x\": %q}", n, strings.Repeat("x", h.large)), ok, nil
+	})
+	return h
+}
+
+// reevaluator is one that has bills of materials from somewhere.
+func reevaluator(s *store.Store, bills func(ctx context.Context, repository, digest string) ([]byte, bool, error)) *scan.Reevaluator {
+	return scan.NewReevaluator(scan.ReevaluateOptions{Store: s, RescansPerHour: 60, Log: slog.New(slog.DiscardHandler), SBOM: bills,
+		Client: func(ctx context.Context, name string) (*scan.Client, *store.Scanner, error) {
+			v, err := s.Scanner(ctx, name)
+			if err != nil {
+				return nil, nil, err
+			}
+			c, err := scan.NewClient(v, "", scan.Limits{})
+			return c, v, err
+		}})
 }
 
 func (h *behind) ok(err error) {

@@ -63,6 +63,10 @@ func (s *Service) scan(ctx context.Context, t Try) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	owed, err := s.store.ScanOwedAt(ctx, t.Repository, t.Digest)
+	if err != nil {
+		return nil, err
+	}
 	facts, err := s.facts(ctx, t.Repository, image.Config)
 	if err != nil {
 		return nil, err
@@ -107,7 +111,7 @@ func (s *Service) scan(ctx context.Context, t Try) (*Outcome, error) {
 		return nil, err
 	}
 	return &Outcome{ScanResult: store.ScanResult{Repository: t.Repository, Digest: t.Digest, Scanner: t.Scanner, Report: id,
-		DatabaseAt: found.Scan.DatabaseAt}, Counts: store.Counts(found.Scan)}, nil
+		DatabaseAt: found.Scan.DatabaseAt, Owed: owed}, Counts: store.Counts(found.Scan)}, nil
 }
 
 // told is what the event of a scan says.
@@ -125,13 +129,25 @@ type told struct {
 	Checks     int64  `json:"checks"`
 }
 
-// Write writes how a scan ended. last says that it is not tried again: then it is told as an event, and the image is owed none.
+// Write writes how a scan ended. last says that it is not tried again: then it is told as an event, and the image is owed none,
+// unless it was owed another one since. Of a scanner that was deleted meanwhile nothing is written, as what it found before went with
+// it: the image is left to the next one.
 func (o *Outcome) Write(tx *db.Tx, last bool) error {
+	there, err := store.HoldScanner(tx, o.Scanner)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return store.ReturnOwedScan(tx, o.Repository, o.Digest)
+	}
 	found, err := store.SetScan(tx, o.ScanResult)
 	if err != nil || !last {
 		return err
 	}
-	if err := store.DropOwedScan(tx, o.Repository, o.Digest); err != nil || !found {
+	if o.Report == 0 {
+		err = store.DropOwedScan(tx, o.Repository, o.Digest)
+	}
+	if err != nil || !found {
 		return err
 	}
 	project, err := store.ProjectOfRepository(tx, o.Repository)

@@ -115,7 +115,7 @@ func (s *Store) Exceptions(ctx context.Context, p *core.Project, vulnerability, 
 	var st statement
 	st.add(`SELECT `+exceptionColumns+` FROM vulnerability_exception WHERE project_id = ? AND id > ?`, p.ID, after)
 	if vulnerability != "" {
-		st.add(` AND vulnerability = ?`, vulnerability)
+		st.add(` AND UPPER(vulnerability) = UPPER(?)`, vulnerability)
 	}
 	st.add(` ORDER BY id`)
 	return page(s.reads(ctx), &st, n, scanException)

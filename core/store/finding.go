@@ -31,6 +31,8 @@ type ScanSummary struct {
 	Matched    bool   // vulnerabilities were looked for
 	Problem    string // why it failed
 	Incomplete string // why findings cannot be all there are
+
+	images int // that anybody has looked at
 }
 
 // summaryImages is how many images of an index are looked at for its summary.
@@ -114,6 +116,7 @@ func scanSummaries(q querier, repositoryID string, digests []string) (map[string
 			n = len(all)
 		}
 		out[all[0].top].add(imageSummary(all[:n]))
+		out[all[0].top].images++
 		all = all[n:]
 	}
 	return out, nil

@@ -236,6 +236,7 @@ type ScanResult struct {
 	Report             int64 // of SaveReport; 0: it came to none, and Problem says why. What was found before stays
 	DatabaseAt         time.Time
 	Problem            string
+	Owed               int64 // of ScanOwedAt when the scan began
 }
 
 // SetScan writes how a scan ended, in the transaction that ends its job. It writes nothing if the image is gone: found is false.
@@ -267,6 +268,11 @@ func SetScan(tx *db.Tx, r ScanResult) (found bool, err error) {
 	}
 	if r.Report != 0 && !same {
 		if err := placeReport(tx, r.Report, r.Repository); err != nil {
+			return false, err
+		}
+	}
+	if r.Report != 0 && r.Owed != 0 {
+		if err := settleOwedScan(tx, r); err != nil {
 			return false, err
 		}
 	}

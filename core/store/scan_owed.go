@@ -39,8 +39,8 @@ func (s *Store) ScansPlannable(ctx context.Context) (bool, error) {
 // OwedScans returns images that a scanner is to scan and no job does yet: those that were pushed first.
 func (s *Store) OwedScans(ctx context.Context, scanner string, n int) ([]OwedScan, error) {
 	return rows(s.reads(ctx), `SELECT r.name, o.digest, r.project_id, o.batch, m.media_type, m.payload, o.repository_id FROM scan_owed o
-		JOIN repository r ON r.id = o.repository_id JOIN project p ON p.id = r.project_id JOIN manifest m ON m.digest = o.digest
-		WHERE o.job = '' AND o.due_at <= $1 AND COALESCE(p.scanner, (SELECT name FROM scanner WHERE is_default)) = $2
+		CROSS JOIN repository r CROSS JOIN project p CROSS JOIN manifest m
+		WHERE r.id = o.repository_id AND p.id = r.project_id AND m.digest = o.digest AND o.job = '' AND o.due_at <= $1 AND COALESCE(p.scanner, (SELECT name FROM scanner WHERE is_default)) = $2
 		ORDER BY o.batch <> '', o.due_at, o.repository_id, o.digest LIMIT $3`,
 		[]any{s.Now().UnixMicro(), scanner, n}, func(row func(...any) error) (o OwedScan, err error) {
 			return o, row(&o.Repository, &o.Digest, &o.ProjectID, &o.Batch, &o.MediaType, &o.Manifest, &o.repositoryID)
@@ -60,9 +60,29 @@ func TakeOwedScan(tx *db.Tx, o OwedScan, job string) error {
 	return err
 }
 
-// DropOwedScan forgets that an image is to be scanned: it was, or never can be.
+// ReturnOwedScan leaves an image to whichever scanner is next, because the one that a job was to ask is not there any more.
+func ReturnOwedScan(tx *db.Tx, repository, digest string) error {
+	_, err := tx.Exec(`UPDATE scan_owed SET job = '' WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2`, repository, digest)
+	return err
+}
+
+// DropOwedScan forgets that an image is to be scanned: it never can be.
 func DropOwedScan(tx *db.Tx, repository, digest string) error {
 	_, err := tx.Exec(`DELETE FROM scan_owed WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2`, repository, digest)
+	return err
+}
+
+// ScanOwedAt is when an image was to be scanned, by which SetScan knows that it was not owed a scan again since; 0: it is owed none.
+func (s *Store) ScanOwedAt(ctx context.Context, repository, digest string) (at int64, err error) {
+	at, _, err = row(s.reads(ctx), `SELECT o.due_at FROM repository r JOIN scan_owed o ON o.repository_id = r.id WHERE r.name = $1 AND o.digest = $2`,
+		[]any{repository, digest}, scanID)
+	return at, err
+}
+
+// settleOwedScan forgets what an image was owed when the scan began that has ended now, whoever asked for that scan.
+func settleOwedScan(tx *db.Tx, r ScanResult) error {
+	_, err := tx.Exec(`DELETE FROM scan_owed WHERE repository_id = (SELECT id FROM repository WHERE name = $1) AND digest = $2 AND due_at = $3`,
+		r.Repository, r.Digest, r.Owed)
 	return err
 }
 
@@ -71,11 +91,15 @@ func DropOwedScan(tx *db.Tx, repository, digest string) error {
 func (s *Store) SettleOwedScans(ctx context.Context) error {
 	return s.write(ctx, func(tx *db.Tx) error {
 		const underWay = ` EXISTS (SELECT 1 FROM job j WHERE j.id = scan_owed.`
-		for _, text := range []string{
-			`DELETE FROM scan_owed WHERE job <> '' AND` + underWay + `job AND j.state IN ('done', 'failed', 'cancelled'))`,
-			`DELETE FROM scan_owed WHERE batch <> '' AND job = '' AND NOT` + underWay + `batch AND j.state IN ('queued', 'running'))`,
-		} {
-			if _, err := tx.Exec(text); err != nil {
+		if _, err := tx.Exec(`DELETE FROM scan_owed WHERE job <> '' AND` + underWay + `job AND j.state IN ('done', 'failed', 'cancelled'))`); err != nil {
+			return err
+		}
+		ended, err := rows(tx.Query, endedBatches, nil, scanText)
+		if err != nil {
+			return err
+		}
+		for _, batch := range ended {
+			if _, err := tx.Exec(`DELETE FROM scan_owed WHERE batch = $1 AND batch <> '' AND job = ''`, batch); err != nil {
 				return err
 			}
 		}
@@ -83,12 +107,17 @@ func (s *Store) SettleOwedScans(ctx context.Context) error {
 		if _, err := tx.Exec(`DELETE FROM scan_owed`+left+` AND (batch <> '' OR attempts >= $1)`, maxOwedTries); err != nil {
 			return err
 		}
-		_, err := tx.Exec(`UPDATE scan_owed SET job = '', attempts = attempts + 1,
+		_, err = tx.Exec(`UPDATE scan_owed SET job = '', attempts = attempts + 1,
 			due_at = CAST($1 AS BIGINT) + CASE WHEN attempts > 8 THEN CAST($3 AS BIGINT) ELSE CAST($2 AS BIGINT) * (CAST(1 AS BIGINT) << CAST(attempts AS INTEGER)) END`+left,
 			tx.Now(), owedPause.Microseconds(), maxOwedPause.Microseconds())
 		return err
 	})
 }
+
+// endedBatches are those that are under way no more. Batches are few and their images many, so only the former are looked up.
+const endedBatches = `WITH RECURSIVE b (batch) AS (SELECT MIN(batch) FROM scan_owed WHERE batch <> ''
+	UNION ALL SELECT (SELECT MIN(o.batch) FROM scan_owed o WHERE o.batch <> '' AND o.batch > b.batch) FROM b WHERE b.batch IS NOT NULL)
+	SELECT b.batch FROM b WHERE b.batch IS NOT NULL AND NOT EXISTS (SELECT 1 FROM job j WHERE j.id = b.batch AND j.state IN ('queued', 'running'))`
 
 // ScanBatch says which images a batch scans: one of a repository (an index: its images), those of a project, or all.
 type ScanBatch struct {
@@ -105,11 +134,15 @@ func (s *Store) OweScans(ctx context.Context, b ScanBatch, after string, n int) 
 	err = s.write(ctx, func(tx *db.Tx) error {
 		next, owed = "", 0
 		var st statement
-		st.add(`SELECT l.repository_id || ' ' || l.digest FROM manifest_link l JOIN manifest m ON m.digest = l.digest JOIN repository r ON r.id = l.repository_id
-			WHERE m.config_type IN ('application/vnd.oci.image.config.v1+json', 'application/vnd.docker.container.image.v1+json')`)
+		also := ", "
+		if b.ProjectID == "" && b.Repository == "" {
+			also = " CROSS JOIN " // in the order of the list, for an engine that would sort all there are
+		}
+		st.add(`SELECT l.repository_id || ' ' || l.digest FROM manifest_link l` + also + `manifest m` + also + `repository r
+			WHERE m.digest = l.digest AND r.id = l.repository_id AND m.config_type IN ('application/vnd.oci.image.config.v1+json', 'application/vnd.docker.container.image.v1+json')`)
 		if after != "" {
 			repository, digest, _ := strings.Cut(after, " ")
-			st.add(` AND (l.repository_id > ? OR l.repository_id = ? AND l.digest > ?)`, repository, repository, digest)
+			st.add(` AND (l.repository_id, l.digest) > (?, ?)`, repository, digest)
 		}
 		st.when(b.ProjectID != "", ` AND r.project_id = ?`, b.ProjectID)
 		if b.Repository != "" {

@@ -45,6 +45,13 @@ func (h *hub) setScan(r store.ScanResult) (there bool) {
 	return there
 }
 
+// scannerRow makes a scanner, without which what it found does not stay.
+func (h *hub) scannerRow(name string) {
+	h.t.Helper()
+	_, _, err := h.PutScanner(h.admin, ring(h), name, store.ScannerPut{URL: "https://" + name + ".example.org"}, 0)
+	h.ok(err)
+}
+
 // scanned pushes an image and says that trivy found this in it.
 func (h *hub) scanned(p *core.Project, repository, digest string, report int64, tags ...string) {
 	h.t.Helper()
@@ -229,9 +236,57 @@ func TestOweScan(t *testing.T) {
 	})
 }
 
+// An image waits for a scan no longer when one ended, whoever asked for it; unless it is to be scanned again since that began.
+func TestScanEndsWhatIsOwed(t *testing.T) {
+	eachHub(t, func(h *hub) {
+		p := h.project(h.admin, "team", core.Private)
+		h.push(p, "app", "sha256:a", 1, "v1")
+		r := store.ScanResult{Repository: "team/app", Digest: "sha256:a", Scanner: "trivy", Report: h.report(found("CVE-1:Low"))}
+		owe := func() {
+			t.Helper()
+			h.ok(h.db.Write(h.admin, func(tx *db.Tx) error { return store.OweScan(tx, r.Repository, r.Digest) }))
+		}
+		begin := func() {
+			t.Helper()
+			var err error
+			r.Owed, err = h.ScanOwedAt(h.admin, r.Repository, r.Digest)
+			h.ok(err)
+		}
+		state := func(want store.ScanState) {
+			t.Helper()
+			a, err := h.Artifact(h.admin, p, "app", "v1")
+			if h.ok(err); a.Scan.State != want {
+				t.Errorf("it is %s, not %s", a.Scan.State, want)
+			}
+		}
+		owe()
+		state(store.ScanOwed)
+		begin()
+		h.setScan(store.ScanResult{Repository: r.Repository, Digest: r.Digest, Scanner: r.Scanner, Owed: r.Owed, Problem: "no answer"})
+		if h.count("scan_owed") != 1 {
+			t.Error("a scan that came to nothing ended what is owed")
+		}
+		h.setScan(r)
+		state(store.ScanDone)
+		begin()
+		owe() // while it is scanned
+		h.setScan(r)
+		state(store.ScanOwed)
+		begin()
+		h.exec(`DELETE FROM scan_owed`)
+		h.exec(`INSERT INTO scan_owed (repository_id, digest, due_at) SELECT id, 'sha256:a', $1 FROM repository`, r.Owed+1)
+		h.setScan(r)
+		state(store.ScanOwed)
+		begin()
+		h.setScan(r)
+		state(store.ScanDone)
+	})
+}
+
 // Reports go when no scan names them, after a while; and not before somebody who has just saved one could name it.
 func TestSweepReports(t *testing.T) {
 	eachHub(t, func(h *hub) {
+		h.scannerRow("trivy")
 		p := h.project(h.admin, "team", core.Private)
 		used, unused := h.report(found("CVE-1:Low")), h.report(found("CVE-1:Low", "CVE-2:Low"))
 		h.scanned(p, "app", "sha256:a", used)
@@ -272,6 +327,7 @@ func TestSweepReports(t *testing.T) {
 // A sweep and scans that name the same vulnerability at the same time never leave a finding that is not found.
 func TestSweepBesideScans(t *testing.T) {
 	eachHub(t, func(h *hub) {
+		h.scannerRow("trivy")
 		p := h.project(h.admin, "team", core.Private)
 		with, without := h.report(found("CVE-1:Low")), h.report(found())
 		h.scanned(p, "app", "sha256:a", with)

@@ -242,18 +242,39 @@ func writeScanner(tx *db.Tx, v *Scanner, was int64) error {
 	return exactly(c, err, stale("the scanner"))
 }
 
-// holdScanner makes sure that a scanner is there until the transaction ends.
-func holdScanner(tx *db.Tx, name string) error {
+// HoldScanner says whether a scanner is there, and keeps it there until the transaction ends.
+func HoldScanner(tx *db.Tx, name string) (there bool, err error) {
 	c, err := tx.Exec(`UPDATE scanner SET name = name WHERE name = $1`, name)
-	return exactly(c, err, &core.Error{Code: core.CodeInvalid, Message: noScanner(name).Message,
+	return c > 0, err
+}
+
+// holdScanner refuses a scanner that is not there.
+func holdScanner(tx *db.Tx, name string) error {
+	there, err := HoldScanner(tx, name)
+	if err != nil || there {
+		return err
+	}
+	return exactly(0, nil, &core.Error{Code: core.CodeInvalid, Message: noScanner(name).Message,
 		Fields: []core.FieldError{{Pointer: "/scanner", Message: "is the name of none"}}})
 }
 
-// DeleteScanner forgets a scanner. What it found stays. CodeConflict while a project names it.
+// DeleteScanner forgets a scanner, and what it found: nobody would ever say anything newer of it. CodeConflict while a project
+// names it.
 func (s *Store) DeleteScanner(ctx context.Context, name string, revision int64) error {
+	if err := s.deleteScanner(ctx, name, revision); err != nil {
+		return err
+	}
+	// It is gone, whether or not who asked still waits; what is left is swept later.
+	_, err := s.sweepScans(context.WithoutCancel(ctx))
+	return err
+}
+
+func (s *Store) deleteScanner(ctx context.Context, name string, revision int64) error {
 	return s.write(ctx, func(tx *db.Tx) error {
-		if c, err := tx.Exec(`UPDATE scanner SET name = name WHERE name = $1`, name); err != nil || c == 0 {
-			return exactly(c, err, noScanner(name))
+		if there, err := HoldScanner(tx, name); err != nil {
+			return err
+		} else if !there {
+			return noScanner(name)
 		}
 		v, _, err := scannerOf(tx.Query, name)
 		if err != nil {

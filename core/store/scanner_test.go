@@ -100,6 +100,51 @@ func TestScanners(t *testing.T) {
 	})
 }
 
+// What a scanner found goes with it, however much that is, and all who judged by it are told. What others found stays.
+func TestDeletedScannersFindings(t *testing.T) {
+	eachHub(t, func(h *hub) {
+		h.scannerRow("trivy")
+		h.scannerRow("clair")
+		p := h.project(h.admin, "team", core.Private)
+		report := h.report(found("CVE-1:Critical"))
+		const images = 201
+		for i := range images {
+			h.scanned(p, fmt.Sprintf("app%d", i%2), fmt.Sprintf("sha256:%d", i), report)
+		}
+		h.setScan(store.ScanResult{Repository: "team/app0", Digest: "sha256:0", Scanner: "clair", Report: report})
+		told := map[string]bool{}
+		h.db.Subscribe(func(all []db.Change) {
+			for _, c := range all {
+				if c.Kind == store.ChangeEvidence {
+					told[c.Key] = true
+				}
+			}
+		})
+		h.ok(h.db.Follow(context.Background()))
+		h.ok(h.DeleteScanner(h.admin, "trivy", store.AnyRevision))
+		left, err := h.Scans(h.admin, "team/app0", "sha256:0")
+		if h.ok(err); h.count("scan") != 1 || len(left) != 1 || left[0].Scanner != "clair" {
+			t.Errorf("%d are left, %+v", h.count("scan"), left)
+		}
+		if !told["team/app0"] || !told["team/app1"] || len(told) != 2 {
+			t.Errorf("told of %v", told)
+		}
+		// What was interrupted is swept, and a scan that ends now writes nothing: see scan.Outcome.
+		h.exec(`DELETE FROM scanner WHERE name = 'clair'`)
+		_, err = h.SweepReports(h.admin)
+		if h.ok(err); h.count("scan") != 0 {
+			t.Error("what a scanner found that is not there outlasts a sweep")
+		}
+		h.ok(h.db.Write(h.admin, func(tx *db.Tx) error {
+			there, err := store.HoldScanner(tx, "clair")
+			if there {
+				t.Error("it is there")
+			}
+			return err
+		}))
+	})
+}
+
 // What a scanner says of itself is written once for all who could ask, and told when it is news.
 func TestScannerHealth(t *testing.T) {
 	eachHub(t, func(h *hub) {

@@ -83,6 +83,7 @@ const SecretOverlap = 24 * time.Hour
 const (
 	maxWebhooks      = 50 // of one scope
 	maxWebhookURL    = 2048
+	maxWebhookHost   = 255 // with the port: what a job may have for a target
 	maxWebhookSecret = 256
 	maxRecipients    = 20
 	maxPatterns      = 20
@@ -186,6 +187,11 @@ func (n *WebhookPut) check() error {
 			}
 		}
 	}
+	for _, pattern := range n.Repositories {
+		if !validPattern(pattern) {
+			return core.Invalid("/repositories", "%q is no pattern of names of repositories: write it as team/app, team/* or team/**", pattern)
+		}
+	}
 	return n.checkReceiver()
 }
 
@@ -222,6 +228,8 @@ func hostOf(c Channel, address string) (string, error) {
 		return "", core.Invalid("/url", "this URL has %d bytes; the limit is %d", len(address), maxWebhookURL)
 	case err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && u.Scheme != "http":
 		return "", core.Invalid("/url", "the URL has a scheme and a host, and no user and fragment: https://hooks.example.org/path")
+	case len(u.Host) > maxWebhookHost:
+		return "", core.Invalid("/url", "the host of this URL has %d bytes; the limit is %d", len(u.Host), maxWebhookHost)
 	case u.Scheme == "http" && c != ChannelHTTP:
 		return "", core.Invalid("/url", "the key of a chat is in its URL, and without TLS everybody on the way could read it: use https")
 	}
@@ -301,6 +309,8 @@ func sealAddress(k *seal.Keyring, was, now *Webhook, n *WebhookPut, at int64) er
 		}
 	case n.Secret == nil && moved && a.Secret != "":
 		return core.Invalid("/secret", "the secret there is was given for another host or channel: give it again")
+	case moved: // the same secret was given again; the one before it was for the old host
+		a.Previous, a.Until = "", time.Time{}
 	}
 	plain, err := json.Marshal(a)
 	if err != nil {

@@ -3,9 +3,10 @@ package webhook
 import (
 	"context"
 	"math/rand/v2"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/hallmarkhub/hallmark/core"
@@ -29,6 +30,8 @@ const (
 	together = 20
 	// longest is how long a receiver may put the hub off.
 	longest = 24 * time.Hour
+	// hold is how long what is new waits at most for a chat that failed.
+	hold = 10 * time.Minute
 )
 
 // waits are the times between the attempts: one more attempt than there are waits, and then it has failed.
@@ -120,11 +123,24 @@ func (s *Sender) note(tx *db.Tx, w *store.Webhook, sent []*store.Delivery, r res
 	if err != nil || !any {
 		return err
 	}
-	// Not at once: chats take some 20 messages a minute.
-	if soonest := now.Add(gather); at.Before(soonest) {
-		at = soonest
+	return s.opt.Enqueue(tx, jobFor(w, "", r.nextMessage(now, at)))
+}
+
+// nextMessage is when a chat or mail is told something again, if the next of what waits is due at a time. Its job is the only one:
+// what comes meanwhile goes with it.
+func (r *result) nextMessage(now, due time.Time) time.Time {
+	if r.later > 0 { // it said so for whatever it is told
+		return now.Add(max(gather, min(r.later, longest)))
 	}
-	return s.opt.Enqueue(tx, jobFor(w, "", at))
+	// Not at once: chats take some 20 messages a minute. And what is new does not wait for hours for what failed again and again.
+	switch soonest, latest := now.Add(gather), now.Add(hold); {
+	case due.Before(soonest):
+		return soonest
+	case due.After(latest):
+		return latest
+	default:
+		return due
+	}
 }
 
 // next is how long to wait after so many attempts and the one that just failed.
@@ -167,27 +183,37 @@ func (s *Sender) send(ctx context.Context, w *store.Webhook, events []*store.Eve
 
 // shown makes text of somebody else fit for a row: without what is secret, valid, on one line, and not too long.
 func shown(text string, a store.WebhookAddress, most int) string {
-	for _, secret := range []string{a.URL, a.Secret, a.Previous, keyOf(a.URL)} {
-		if len(secret) > 3 { // a shorter one is no secret, and stands in every word
-			text = strings.ReplaceAll(text, secret, "***")
-		}
+	for _, secret := range secretsIn(a) {
+		text = strings.ReplaceAll(text, secret, "***")
 	}
-	text = strings.TrimSpace(strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) || c == utf8.RuneError {
-			return ' '
-		}
-		return c
-	}, text))
-	return cut(text, most)
+	return cut(oneLine(text), most)
 }
 
-// keyOf is what of an address may be a key: what comes behind the host.
-func keyOf(address string) string {
-	_, rest, _ := strings.Cut(address, "://")
-	if i := strings.IndexAny(rest, "/?"); i >= 0 && len(rest[i:]) > 8 {
-		return rest[i:]
+// secretsIn are the texts that nobody is shown, the longest first: the secrets with and without their prefix, and what comes behind
+// the host of an address, whole and in its parts.
+func secretsIn(a store.WebhookAddress) []string {
+	var all []string
+	if u, err := url.Parse(a.URL); err == nil {
+		all = append(all, u.RequestURI(), u.EscapedPath(), u.RawQuery)
+		all = append(all, strings.Split(u.EscapedPath(), "/")...)
+		all = append(all, strings.Split(u.Path, "/")...)
+		for _, values := range u.Query() {
+			all = append(all, values...)
+		}
+		for _, pair := range strings.Split(u.RawQuery, "&") {
+			_, value, _ := strings.Cut(pair, "=")
+			all = append(all, value)
+		}
 	}
-	return ""
+	// A shorter one is no key, and may stand in every word.
+	all = slices.DeleteFunc(all, func(s string) bool { return len(s) < 8 })
+	for _, secret := range []string{a.URL, a.Secret, a.Previous, strings.TrimPrefix(a.Secret, secretPrefix), strings.TrimPrefix(a.Previous, secretPrefix)} {
+		if len(secret) > 3 {
+			all = append(all, secret)
+		}
+	}
+	slices.SortFunc(all, func(x, y string) int { return len(y) - len(x) })
+	return all
 }
 
 // cut shortens text to so many bytes, and no character in two.

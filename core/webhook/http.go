@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -118,13 +119,13 @@ func (s *Sender) post(ctx context.Context, address string, header http.Header, b
 		req.Header = header
 	}
 	req.Header.Set("User-Agent", "Hallmark")
-	res, err := s.client.Do(req)
+	client := s.client
+	if req.URL.Scheme != "https" {
+		client = s.plain
+	}
+	res, err := client.Do(req)
 	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) { // its text has the URL, and so perhaps a key
-			err = u.Err
-		}
-		return result{problem: err.Error(), final: errors.Is(err, errRefused)}
+		return result{problem: unanswered(err), final: errors.Is(err, errRefused) || errors.Is(err, errPlain)}
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
@@ -138,13 +139,33 @@ func (s *Sender) post(ctx context.Context, address string, header http.Header, b
 	return r
 }
 
+// unanswered says why there was no answer, without the URL, in which there may be a key, and without addresses of the network
+// that the hub is in.
+func unanswered(err error) string {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		err = u.Err
+	}
+	if name := (*net.DNSError)(nil); errors.As(err, &name) {
+		if name.IsNotFound {
+			return "its host has no address: look at the URL"
+		}
+		return "the address of its host could not be looked up"
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}
+
 // postJSON is post of a message.
 func (s *Sender) postJSON(ctx context.Context, address string, message any) result {
-	body, err := json.Marshal(message)
-	if err != nil {
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false) // it would make six bytes of one, beyond what a chat takes
+	if err := e.Encode(message); err != nil {
 		return result{problem: err.Error(), final: true}
 	}
-	return s.post(ctx, address, http.Header{"Content-Type": {"application/json; charset=utf-8"}}, body)
+	return s.post(ctx, address, http.Header{"Content-Type": {"application/json; charset=utf-8"}}, body.Bytes())
 }
 
 // retryAfter is how long a receiver asks to be left alone: seconds, or a date.

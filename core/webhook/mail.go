@@ -3,13 +3,17 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	netmail "net/mail"
 	"net/netip"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/wneessen/go-mail"
 
@@ -63,40 +67,49 @@ func ParseMail(address, from string) (*Mail, error) {
 	return m, nil
 }
 
-// maxMail is how many bytes the text of a mail has at most.
-const maxMail = 64 << 10
+const (
+	maxMail      = 64 << 10 // bytes that the text of a mail has at most
+	mailPatience = 20 * time.Second
+)
 
-// sendMail sends one mail of events. Everybody is named in its head: who is told of the same things may know of each other.
+// sendMail sends a mail of events to each recipient by itself: one who is refused keeps it from nobody else, and nobody learns who
+// else is told. As long as anybody may take it later, it is tried again for all: a second one has the id of the first.
 func (s *Sender) sendMail(ctx context.Context, w *store.Webhook, events []*store.Event) result {
-	if s.opt.Mail == nil {
+	m := s.opt.Mail
+	if m == nil {
 		return result{problem: "this hub has no mail server: its operator names one with HALLMARK_SMTP", final: true}
 	}
-	msg := mail.NewMsg()
-	if err := msg.From(s.opt.Mail.from); err != nil {
-		return result{problem: err.Error(), final: true}
+	all := make([]*mail.Msg, len(w.Recipients))
+	for i, to := range w.Recipients {
+		msg, err := m.message(to, w, events, s.opt.Source)
+		if err != nil {
+			return result{problem: err.Error(), final: true}
+		}
+		all[i] = msg
 	}
-	if err := msg.To(w.Recipients...); err != nil {
-		return result{problem: err.Error(), final: true}
+	if err := m.send(ctx, all, &tls.Config{ServerName: m.host, RootCAs: s.opt.RootCAs, MinVersion: tls.VersionTLS12}); err != nil {
+		return result{problem: m.hide(err.Error()), final: forGood(err)}
+	}
+	return m.outcome(all)
+}
+
+// message is the mail of events to one address.
+func (m *Mail) message(to string, w *store.Webhook, events []*store.Event, source string) (*mail.Msg, error) {
+	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
+	if err := msg.From(m.from); err != nil {
+		return nil, err
+	}
+	if err := msg.To(to); err != nil {
+		return nil, err
 	}
 	// On one line, so that nothing in it becomes a header: line() has no control characters.
 	msg.Subject(cut(title(w, events), 200))
 	msg.SetDate()
-	msg.SetMessageIDWithValue(events[0].ID + "." + w.ID + "@" + domainOf(s.opt.Mail.from))
+	msg.SetMessageIDWithValue(events[0].ID + "." + w.ID + "@" + m.from[strings.LastIndexByte(m.from, '@')+1:])
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
-	msg.SetBodyString(mail.TypeTextPlain, mailText(w, events)+"\n"+s.opt.Source+"\n")
-	if err := s.opt.Mail.send(ctx, msg, s.tlsConfig(s.opt.Mail.host)); err != nil {
-		var refused *mail.SendError
-		return result{problem: shown(err.Error(), store.WebhookAddress{Secret: s.opt.Mail.password}, shownAnswer),
-			final: errors.As(err, &refused) && refused.ErrorCode() >= 500}
-	}
-	return result{}
+	msg.SetBodyString(mail.TypeTextPlain, mailText(w, events)+"\n"+source+"\n")
+	return msg, nil
 }
-
-func (s *Sender) tlsConfig(host string) *tls.Config {
-	return &tls.Config{ServerName: host, RootCAs: s.opt.RootCAs, MinVersion: tls.VersionTLS12}
-}
-
-func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
 
 // mailText has a line for each event.
 func mailText(w *store.Webhook, events []*store.Event) string {
@@ -111,15 +124,69 @@ func mailText(w *store.Webhook, events []*store.Event) string {
 	return b.String()
 }
 
-// send hands a mail over. A password, and what happens in a project, goes over no network in clear.
-func (m *Mail) send(ctx context.Context, msg *mail.Msg, secure *tls.Config) error {
-	opts := []mail.Option{mail.WithPort(m.port), mail.WithTimeout(patience), mail.WithTLSConfig(secure), mail.WithTLSPolicy(mail.TLSMandatory)}
-	switch {
-	case m.implicit:
-		opts = append(opts, mail.WithSSL())
-	case m.local:
-		opts = append(opts, mail.WithTLSPolicy(mail.TLSOpportunistic))
+// outcome is what became of mails that a server was asked to take.
+func (m *Mail) outcome(all []*mail.Msg) result {
+	taken, final := 0, true
+	var refused []string
+	for _, msg := range all {
+		if msg.IsDelivered() { // whatever became of the conversation after
+			taken++
+			continue
+		}
+		err := msg.SendError()
+		why, _, _ := strings.Cut(err.Error(), ", affected message ID")
+		refused = append(refused, why)
+		final = final && forGood(err)
 	}
+	switch why := m.hide(strings.Join(refused, "; ")); {
+	case len(refused) == 0:
+		return result{}
+	case final && taken > 0:
+		return result{answer: "not to everybody: " + why}
+	default:
+		return result{problem: why, final: final}
+	}
+}
+
+// forGood reports whether a server said with a code of 500 and more that trying again does not mend it.
+func forGood(err error) bool {
+	var refused *mail.SendError
+	if errors.As(err, &refused) {
+		return refused.ErrorCode() >= 500
+	}
+	var answer *textproto.Error
+	return errors.As(err, &answer) && answer.Code >= 500
+}
+
+// hide takes the password out of what a server says, as it is and as it was sent.
+func (m *Mail) hide(text string) string {
+	if m.password == "" {
+		return text
+	}
+	encoded, quoted := base64.StdEncoding.EncodeToString, strconv.Quote(m.password)
+	return strings.NewReplacer(encoded([]byte("\x00"+m.user+"\x00"+m.password)), "***", encoded([]byte(m.password)), "***",
+		m.password, "***", quoted[1:len(quoted)-1], "***").Replace(text)
+}
+
+// send hands mails over; what became of each is in itself. A password, and what happens in a project, goes over no network in clear.
+func (m *Mail) send(ctx context.Context, all []*mail.Msg, secure *tls.Config) error {
+	var conn net.Conn // the library leaves it open when the conversation fails at its beginning
+	dial := func(ctx context.Context, network, address string) (c net.Conn, err error) {
+		if m.implicit {
+			c, err = (&tls.Dialer{Config: secure}).DialContext(ctx, network, address)
+		} else {
+			c, err = (&net.Dialer{}).DialContext(ctx, network, address)
+		}
+		if err == nil {
+			conn = c
+		}
+		return c, err
+	}
+	policy := mail.TLSMandatory
+	if m.implicit || m.local { // there is TLS already, or nobody on the way
+		policy = mail.TLSOpportunistic
+	}
+	opts := []mail.Option{mail.WithPort(m.port), mail.WithTimeout(mailPatience), mail.WithTLSConfig(secure), mail.WithTLSPolicy(policy), mail.WithDialContextFunc(dial)}
 	if m.user != "" {
 		auth := mail.SMTPAuthAutoDiscover
 		if m.local {
@@ -131,5 +198,17 @@ func (m *Mail) send(ctx context.Context, msg *mail.Msg, secure *tls.Config) erro
 	if err != nil {
 		return err
 	}
-	return client.DialAndSendWithContext(ctx, msg)
+	conversation, err := client.DialToSMTPClientWithContext(ctx)
+	if conn != nil {
+		defer conn.Close()
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.CloseWithSMTPClient(conversation) }() // what was taken is taken, however it says goodbye
+	err = client.SendWithSMTPClient(conversation, all...)
+	if all[0].IsDelivered() || all[0].SendError() != nil {
+		return nil
+	}
+	return err // none was tried
 }

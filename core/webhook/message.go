@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hallmarkhub/hallmark/core/event"
 	"github.com/hallmarkhub/hallmark/core/store"
@@ -75,7 +77,21 @@ func line(e *store.Event, lang string) string {
 	if more != "" {
 		more = " (" + more + ")"
 	}
-	return shown(fmt.Sprintf(form, subject, more), store.WebhookAddress{}, 700)
+	return cut(oneLine(fmt.Sprintf(form, subject, more)), maxLine)
+}
+
+// maxLine is how many bytes a line has at most.
+const maxLine = 700
+
+// oneLine makes text of somebody else valid and one line of what can be seen: no control characters, and none that turn the
+// direction of what stands around them.
+func oneLine(text string) string {
+	return strings.TrimSpace(strings.Map(func(c rune) rune {
+		if !unicode.IsGraphic(c) || c == utf8.RuneError {
+			return ' '
+		}
+		return c
+	}, text))
 }
 
 // shownNew is how many vulnerabilities a line names.
@@ -133,6 +149,3 @@ func text(w *store.Webhook, events []*store.Event, most int, dress func(string) 
 	}
 	return out
 }
-
-// plain leaves text as it is.
-func plain(s string) string { return s }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -29,8 +30,10 @@ type Options struct {
 	Allow   []netip.Prefix // networks that may be reached though they are not public
 	Mail    *Mail          // nil: there is no mail server
 	// Enqueue makes the job that calls Deliver.
-	Enqueue func(tx *db.Tx, j Job) error
-	RootCAs *x509.CertPool // nil: those of the system
+	Enqueue  func(tx *db.Tx, j Job) error
+	RootCAs  *x509.CertPool // nil: those of the system
+	Resolver *net.Resolver  // nil: that of the system
+	Patience time.Duration  // with a whole exchange; 0 is ten seconds
 }
 
 // Job is what the job that delivers is told.
@@ -44,7 +47,8 @@ type Job struct {
 // Sender sends. Its methods may be called concurrently.
 type Sender struct {
 	opt    Options
-	client *http.Client
+	client *http.Client // for https
+	plain  *http.Client // for http
 	count  *prometheus.CounterVec
 }
 
@@ -62,13 +66,22 @@ func New(opt Options) *Sender {
 	}
 	s := &Sender{opt: opt, count: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "hallmark_webhook_deliveries_total",
 		Help: "Attempts of this process to tell somebody what has happened, by channel and result."}, []string{"channel", "result"})}
-	s.client = &http.Client{
-		Timeout: patience,
+	if opt.Patience == 0 {
+		opt.Patience = patience
+	}
+	s.client, s.plain = opt.client(true), opt.client(false)
+	return s
+}
+
+// client makes one that reaches what is allowed, and what is public if public.
+func (opt *Options) client(public bool) *http.Client {
+	return &http.Client{
+		Timeout: opt.Patience,
 		// Where a receiver sends its callers is nobody's business: the answer that says so is a failure.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			// No proxy: it would reach what the dialer refuses.
-			DialContext:            guardedDialer(opt.Allow),
+			DialContext:            guardedDialer(opt.Resolver, opt.Allow, public),
 			TLSClientConfig:        &tls.Config{RootCAs: opt.RootCAs, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    dialPatience,
 			MaxResponseHeaderBytes: 64 << 10,
@@ -78,7 +91,6 @@ func New(opt Options) *Sender {
 			ForceAttemptHTTP2:      true,
 		},
 	}
-	return s
 }
 
 // Collector is what there is to measure.

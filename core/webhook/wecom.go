@@ -2,7 +2,7 @@ package webhook
 
 import (
 	"context"
-	"strings"
+	"time"
 
 	"github.com/hallmarkhub/hallmark/core/store"
 )
@@ -17,8 +17,6 @@ const maxWeCom = 4096
 
 // sendWeCom sends one message of events.
 func (s *Sender) sendWeCom(ctx context.Context, w *store.Webhook, a store.WebhookAddress, events []*store.Event) result {
-	// What is pushed is named by those who push: it makes no links and mentions nobody.
-	dress := strings.NewReplacer("<", "‹", ">", "›", "[", "(", "]", ")", "`", "'", "*", "＊").Replace
-	r := s.postJSON(ctx, a.URL, weComMessage{"markdown", contentOfRobots{text(w, events, maxWeCom, dress)}})
-	return r.checked(errcode("WeCom"))
+	robot := chat{"WeCom", errcode, map[int64]time.Duration{45009: time.Minute, 45033: time.Minute}}
+	return robot.checked(s.postJSON(ctx, a.URL, weComMessage{"markdown", contentOfRobots{text(w, events, maxWeCom, unmarked)}}))
 }

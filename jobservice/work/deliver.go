@@ -20,7 +20,9 @@ const (
 
 // Dispatch runs dispatch, which takes the events that nobody has looked at and tells how many they were.
 func Dispatch(dispatch func(ctx context.Context) (int, error)) jobservice.Spec {
-	return counted("%d events looked at", dispatch)
+	spec := counted("%d events looked at", dispatch)
+	spec.Quiet = true // to tell that nobody can be told takes this very job
+	return spec
 }
 
 // Deliver runs deliver, which ends the job by finish together with what it writes. How often somebody who does not answer is tried is
@@ -36,9 +38,10 @@ func Deliver(deliver func(ctx context.Context, j webhook.Job, finish func(ctx co
 }
 
 // EnqueueDelivery makes the job that delivers. There is one for each delivery, and one for what waits for a chat.
+// One that waits for a later attempt comes sooner when something is due before it, as what is delivered anew at somebody's wish.
 func EnqueueDelivery(jobs *jobservice.Runner) func(tx *db.Tx, j webhook.Job) error {
 	return func(tx *db.Tx, j webhook.Job) error {
-		_, err := jobs.Enqueue(tx, jobservice.Job{Kind: KindDeliver, UniqueKey: KindDeliver + " " + j.Webhook + " " + j.Delivery, Payload: j, Target: j.Target, RunAt: j.At})
+		_, err := jobs.Enqueue(tx, jobservice.Job{Kind: KindDeliver, UniqueKey: KindDeliver + " " + j.Webhook + " " + j.Delivery, Payload: j, Target: j.Target, RunAt: j.At, Sooner: true})
 		return err
 	}
 }

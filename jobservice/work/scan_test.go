@@ -58,6 +58,14 @@ func newScanHub(h *hub, found func(ctx context.Context, repository, digest strin
 	return s
 }
 
+// listen has somebody told of all that happens: of what nobody is told nothing is written.
+func (s *scanHub) listen() {
+	s.t.Helper()
+	url := "https://hooks.example.org"
+	_, _, err := s.store.PutWebhook(s.ctx, s.ring, nil, "all", store.WebhookPut{Channel: store.ChannelHTTP, Events: []string{"*"}, URL: &url}, 0)
+	s.ok(err)
+}
+
 func (s *scanHub) ok(err error) {
 	s.t.Helper()
 	if err != nil {
@@ -112,8 +120,13 @@ func (s *scanHub) blob(repository, mediaType, text string) ocispec.Descriptor {
 // push pushes an image whose layer has a media type.
 func (s *scanHub) push(repository, content, layer string) string {
 	s.t.Helper()
+	return s.pushConfigured(repository, content, layer, `{"config":{"User":"nobody","Labels":{"of":"`+content+`"}}}`)
+}
+
+func (s *scanHub) pushConfigured(repository, content, layer, config string) string {
+	s.t.Helper()
 	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest,
-		Config: s.blob(repository, ocispec.MediaTypeImageConfig, `{"config":{"User":"nobody","Labels":{"of":"`+content+`"}}}`),
+		Config: s.blob(repository, ocispec.MediaTypeImageConfig, config),
 		Layers: []ocispec.Descriptor{s.blob(repository, layer, content)}}
 	m.SchemaVersion = 2
 	payload, err := json.Marshal(m)
@@ -188,6 +201,7 @@ func TestScanOnPush(t *testing.T) {
 			docs = append(docs, all...)
 			return nil
 		})
+		s.listen()
 		s.start(2)
 		d := s.push("team/app", "one", ocispec.MediaTypeImageLayerGzip)
 		s.push("team/app", "attestation", "application/vnd.in-toto+json")
@@ -233,6 +247,7 @@ func TestScanOnPush(t *testing.T) {
 func TestScanFails(t *testing.T) {
 	each(t, func(h *hub) {
 		s := newScanHub(h, nil)
+		s.listen()
 		a := scannertest.New(h.t, scannertest.Options{Vulnerabilities: true})
 		a.Behave(scannertest.OtherImage)
 		s.scanner("one", a, true)
@@ -258,6 +273,32 @@ func TestScanFails(t *testing.T) {
 		a.Behave(scannertest.Hostile)
 		s.ended(s.enqueue(work.ScanJob(s.project.ID, work.ScanPayload{Repository: "team/app", Digest: d, Scanner: "one"})))
 		if x = s.found("team/app", d, "one"); !x.Scanned() || !strings.Contains(x.Problem, "(hostile)") {
+			h.t.Errorf("got %+v", x)
+		}
+	})
+}
+
+// A scanner that is deleted before its job ends has the last word about nothing: the next one scans the image.
+func TestScannerDeletedDuringScan(t *testing.T) {
+	each(t, func(h *hub) {
+		s := newScanHub(h, nil)
+		a := scannertest.New(h.t, scannertest.Options{Vulnerabilities: true})
+		release := a.Hold()
+		defer release()
+		s.scanner("one", a, true)
+		s.start(1)
+		d := s.push("team/app", "one", ocispec.MediaTypeImageLayerGzip)
+		<-a.Asked()
+		s.ok(s.store.DeleteScanner(s.ctx, "one", store.AnyRevision))
+		release()
+		s.until("the end of its job", func() bool {
+			return s.count(`SELECT COUNT(*) FROM job WHERE kind = 'scan' AND state IN ('queued', 'running')`) == 0
+		})
+		if n := s.count(`SELECT COUNT(*) FROM scan`); n != 0 {
+			h.t.Errorf("%d scans of a scanner that is not there", n)
+		}
+		s.scanner("two", scannertest.New(h.t, scannertest.Options{Vulnerabilities: true}), true)
+		if x := s.found("team/app", d, "two"); !x.Scanned() {
 			h.t.Errorf("got %+v", x)
 		}
 	})

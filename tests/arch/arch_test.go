@@ -35,7 +35,7 @@ func rules() []rule {
 		{room: "core/scan", may: []string{"core", "core/db", "core/event", "core/seal", "core/store", "registry"}},
 		{room: "core/gate", may: []string{"core", "core/sbom", "core/trust"}, third: []string{"cel.dev/cel-go", "go.yaml.in/yaml/v3", "github.com/go-json-experiment/json"}},
 		{room: "core/gatekeeper", may: []string{"core", "core/access", "core/db", "core/gate", "core/store", "core/trust", "registry"}},
-		{room: "core/inventory", may: []string{"core", "core/gatekeeper", "core/sbom", "core/store", "core/trust", "registry"}},
+		{room: "core/inventory", may: []string{"core", "core/gate", "core/gatekeeper", "core/sbom", "core/store", "core/trust", "registry"}},
 		{room: "core/sbom", may: []string{"core"}, third: []string{"github.com/go-json-experiment/json", "github.com/package-url/packageurl-go",
 			"github.com/knqyf263/go-deb-version", "github.com/knqyf263/go-rpm-version", "golang.org/x/mod/semver"}},
 		{room: "core/ledger", may: []string{"core", "core/db", "core/event", "core/store", "core/trust", "registry", "registry/local", "jobservice"}},

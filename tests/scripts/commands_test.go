@@ -47,6 +47,7 @@ func commands() map[string]word {
 	}
 	maps.Copy(words, gateWords())
 	words["adapter"], words["scanned"] = needs(1, 2, startAdapter), needs(3, 3, scanned)
+	words["receiver"], words["hears"], words["delivered"], words["paused"] = needs(2, 2, startReceiver), needs(4, 4, hears), needs(3, 3, delivered), needs(2, 2, paused)
 	return words
 }
 

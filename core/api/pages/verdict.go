@@ -2,6 +2,7 @@ package pages
 
 import (
 	"bytes"
+	"cmp"
 	"html/template"
 	"net/http"
 	"slices"
@@ -46,6 +47,13 @@ type verdictPolicy struct {
 	State, Mode, Wants string
 	Reasons, Commands  []string
 	Found              []verdictFinding
+	Passing            []verdictPassing
+}
+
+// verdictPassing is what is let pass in the words of the page. Who is the exception, the policy's reason or the signer.
+type verdictPassing struct {
+	gate.Passing
+	How, Who string
 }
 
 // verdictFinding is a piece of evidence in the words of the page. Detail is what a verifier said, in English.
@@ -123,6 +131,10 @@ func (t *verdictText) policy(x *gate.PolicyExplanation) verdictPolicy {
 		}
 		said.Text, said.Detail = f.In(t.language)
 		p.Found = append(p.Found, said)
+	}
+	for i := range x.Passing {
+		one := &x.Passing[i]
+		p.Passing = append(p.Passing, verdictPassing{*one, t.Passes[one.By], cmp.Or(one.Exception, one.Reason, one.SignerIn(t.language))})
 	}
 	return p
 }

@@ -70,6 +70,28 @@ func TestVerdictLanguages(t *testing.T) {
 				t.Errorf("%s has no words", k)
 			}
 		}
+		for _, k := range []gate.Pass{gate.PassException, gate.PassAllow, gate.PassVEX} {
+			if text.Passes[k] == "" {
+				t.Errorf("%s has no words", k)
+			}
+		}
+	}
+}
+
+// What passes because somebody answers for it stands on the page, with who does and until when.
+func TestVerdictTellsWhatPasses(t *testing.T) {
+	until := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	x := &gate.Explanation{Repository: "team/app", Digest: digest("a"), Allowed: true, Policies: []gate.PolicyExplanation{{Name: "scans", Passing: []gate.Passing{
+		{ID: "CVE-1", Severity: core.SeverityCritical, Where: "x 1", By: gate.PassException, Exception: "x1", Until: &until},
+		{ID: "CVE-2", Where: "<y>", By: gate.PassVEX, Signer: "key security"}}, PassingOmitted: 7}}}
+	for language, words := range map[string][]string{"en": {"CVE-1", "Critical", "an exception of the project", "x1", "2026-12-01 00:00 UTC", "CVE-2", "&lt;y&gt;", "key security", "Further ones: 7"},
+		"zh-CN": {"CVE-1", "项目例外", "VEX 文档", "未列出的条数： 7"}} {
+		page := show(t, x, language)
+		for _, word := range words {
+			if !strings.Contains(page, word) {
+				t.Errorf("%s: no %q in %s", language, word, page)
+			}
+		}
 	}
 }
 

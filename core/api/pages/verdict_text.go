@@ -5,8 +5,9 @@ import "github.com/hallmarkhub/hallmark/core/gate"
 // verdictText is what the pages of verdicts say in one language.
 type verdictText struct {
 	Title, Allowed, AllowedLead, Refused, RefusedLead, Policy, Unnamed, OfHub, OfProject, OfBaseline, Wants, Missing, Found, Kind, Signer, Counts, Nobody,
-	Yes, No, Omitted, NoPolicy, Do, After, Several, MoreOfThem, None, NoneLead string
+	Yes, No, Omitted, NoPolicy, Do, After, Several, MoreOfThem, None, NoneLead, Passing, By, Until string
 	Outcomes, Modes, Kinds map[string]string
+	Passes                 map[gate.Pass]string
 	language               gate.Language // of what the gate says
 }
 
@@ -26,6 +27,8 @@ func verdictEnglish() *verdictText {
 		Outcomes: map[string]string{"denied": "refuses", "allowed": "satisfied", "exempt": "not asked", "warned": "would refuse, and warns", "audited": "would refuse, and notes it"},
 		Modes:    map[string]string{"enforce": "enforced", "warn": "warns only", "audit": "notes only", "off": "off"},
 		Kinds:    map[string]string{"signature": "signature", "attestation": "attestation", "unreadable": "unreadable"},
+		Passing:  "What was found and passes", By: "Let pass by", Until: "Until",
+		Passes:   map[gate.Pass]string{gate.PassException: "an exception of the project", gate.PassAllow: "the policy itself", gate.PassVEX: "a VEX document"},
 		language: gate.English,
 	}
 }
@@ -45,6 +48,8 @@ func verdictChinese() *verdictText {
 		Outcomes: map[string]string{"denied": "拒绝", "allowed": "满足", "exempt": "豁免", "warned": "不满足，仅警告", "audited": "不满足，仅记录"},
 		Modes:    map[string]string{"enforce": "强制执行", "warn": "仅警告", "audit": "仅记录", "off": "已关闭"},
 		Kinds:    map[string]string{"signature": "签名", "attestation": "证明", "unreadable": "无法读取"},
+		Passing:  "已发现但放行的问题", By: "放行依据", Until: "有效期至",
+		Passes:   map[gate.Pass]string{gate.PassException: "项目例外", gate.PassAllow: "策略本身", gate.PassVEX: "VEX 文档"},
 		language: gate.Chinese,
 	}
 }

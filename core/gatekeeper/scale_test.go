@@ -231,6 +231,9 @@ func (h *hub) fill(insert string, columns int, rows [][]any) {
 		id = `(SELECT id FROM repository WHERE name = '` + repo + `'), `
 	}
 	h.must(h.db.Write(h.system, func(tx *db.Tx) error {
+		if err := dbtest.Unhurried(h.db, tx); err != nil {
+			return err
+		}
 		for from := 0; from < len(rows); from += most {
 			var text bytes.Buffer
 			var args []any
@@ -259,5 +262,11 @@ func (h *hub) fill(insert string, columns int, rows [][]any) {
 
 func (h *hub) exec(query string, args ...any) {
 	h.Helper()
-	h.must(h.db.Write(h.system, func(tx *db.Tx) error { _, err := tx.Exec(query, args...); return err }))
+	h.must(h.db.Write(h.system, func(tx *db.Tx) error {
+		if err := dbtest.Unhurried(h.db, tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(query, args...)
+		return err
+	}))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hallmarkhub/hallmark/core"
 	"github.com/hallmarkhub/hallmark/core/db"
+	"github.com/hallmarkhub/hallmark/core/db/dbtest"
 	"github.com/hallmarkhub/hallmark/core/store"
 )
 
@@ -23,7 +24,13 @@ func (h *hub) attaches(p *core.Project, on bool) {
 
 func (h *hub) exec(query string, args ...any) {
 	h.t.Helper()
-	h.ok(h.db.Write(h.admin, func(tx *db.Tx) error { _, err := tx.Exec(query, args...); return err }))
+	h.ok(h.db.Write(h.admin, func(tx *db.Tx) error {
+		if err := dbtest.Unhurried(h.db, tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(query, args...)
+		return err
+	}))
 }
 
 func (h *hub) owe(repository, digest string) {

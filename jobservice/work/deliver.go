@@ -38,10 +38,11 @@ func Deliver(deliver func(ctx context.Context, j webhook.Job, finish func(ctx co
 }
 
 // EnqueueDelivery makes the job that delivers. There is one for each delivery, and one for what waits for a chat.
-// One that waits for a later attempt comes sooner when something is due before it, as what is delivered anew at somebody's wish.
+// A single delivery that waits for a later attempt comes sooner when somebody wants it again; what waits for a chat waits as long as
+// the chat wants.
 func EnqueueDelivery(jobs *jobservice.Runner) func(tx *db.Tx, j webhook.Job) error {
 	return func(tx *db.Tx, j webhook.Job) error {
-		_, err := jobs.Enqueue(tx, jobservice.Job{Kind: KindDeliver, UniqueKey: KindDeliver + " " + j.Webhook + " " + j.Delivery, Payload: j, Target: j.Target, RunAt: j.At, Sooner: true})
+		_, err := jobs.Enqueue(tx, jobservice.Job{Kind: KindDeliver, UniqueKey: KindDeliver + " " + j.Webhook + " " + j.Delivery, Payload: j, Target: j.Target, RunAt: j.At, Sooner: j.Delivery != ""})
 		return err
 	}
 }

@@ -106,3 +106,12 @@ func Analyze(t testing.TB, d *db.DB) {
 		t.Fatal(err)
 	}
 }
+
+// Unhurried lets the statements of a transaction take as long as they do: a test writes at once what comes about in months.
+func Unhurried(d *db.DB, tx *db.Tx) error {
+	if d.Engine() != db.Postgres {
+		return nil
+	}
+	_, err := tx.Exec(`SET LOCAL statement_timeout = 0`)
+	return err
+}

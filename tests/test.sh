@@ -62,7 +62,7 @@ unit() {
 	step "vet with tags" go vet -tags e2e,crash ./...
 	step "unit and contract tests" go test -timeout 900s ./...
 	CGO_ENABLED=1 step "race: packages without SQL" go test -race -timeout 600s "${raced_plain[@]}"
-	CGO_ENABLED=1 step "race: packages on both engines" go test -race -timeout 900s "${raced_sql[@]}"
+	CGO_ENABLED=1 step "race: packages on both engines" go test -race -timeout 1800s "${raced_sql[@]}"
 }
 e2e() { # e2e STACKS [CLIENTS]: without clients all of them
 	case ",${2:-scan}," in *,scan,*) step "scanner: build" make scanner ;; esac
